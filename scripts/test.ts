@@ -1,0 +1,34 @@
+/**
+ * Runs `bun test` over the given folders, one process a folder, and ends with `N passed, N failed` over all of them.
+ * A folder whose process ends without having run a test, or is killed, counts as a failure.
+ */
+import { existsSync } from "node:fs";
+
+let passed = 0;
+let failed = 0;
+for (const folder of process.argv.slice(2)) {
+  if (!existsSync(folder)) {
+    process.stdout.write(`no such folder: ${folder}\n`);
+    failed += 1;
+    continue;
+  }
+  process.stdout.write(`\n== ${folder}\n`);
+  const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", `./${folder}/`], {
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "pipe",
+  });
+  let tail = "";
+  for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
+    process.stderr.write(chunk);
+    tail = (tail + chunk).slice(-4000);
+  }
+  const code = await child.exited;
+  const pass = Number(/^\s*(\d+) pass$/m.exec(tail)?.[1] ?? 0);
+  const fail = Number(/^\s*(\d+) fail$/m.exec(tail)?.[1] ?? 0);
+  passed += pass;
+  failed += fail;
+  if (fail === 0 && (code !== 0 || pass === 0)) failed += 1;
+}
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+process.exitCode = failed === 0 ? 0 : 1;

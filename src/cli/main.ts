@@ -1,0 +1,101 @@
+/** The command table: one line a command, each loaded lazily so that `tulle proxy` carries nothing of the others. */
+import { Command, CommanderError } from "commander";
+import { printError } from "./fail.ts";
+import { VERSION } from "./version.ts";
+
+interface CommandEntry {
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+  /** For machines: left out of the help. */
+  readonly hidden?: true;
+}
+
+const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  demo: {
+    summary: "show the mesh at work: a few pods, real mTLS, proven on the wire",
+    load: async () => (await import("./demo.ts")).demoCommand(),
+  },
+  play: {
+    summary: "run the pods of a manifest on this machine, meshed",
+    load: async () => (await import("./play.ts")).playCommand(),
+  },
+  get: {
+    summary: "list what a running play holds: pods, services, namespaces",
+    load: async () => (await import("./get.ts")).getCommand(),
+  },
+  logs: {
+    summary: "print the log of a container",
+    load: async () => (await import("./logs.ts")).logsCommand(),
+  },
+  exec: {
+    summary: "run a command in a container",
+    load: async () => (await import("./exec.ts")).execCommand(),
+  },
+  apply: {
+    summary: "add or change objects of a running play",
+    load: async () => (await import("./apply.ts")).applyCommand(),
+  },
+  delete: {
+    summary: "remove objects from a running play",
+    load: async () => (await import("./delete.ts")).deleteCommand(),
+  },
+  stop: {
+    summary: "stop the running play, or clean up what a killed one left",
+    load: async () => (await import("./stop.ts")).stopCommand(),
+  },
+  inject: {
+    summary: "add the sidecar to the pods of a manifest",
+    load: async () => (await import("./inject.ts")).injectCommand(),
+  },
+  init: {
+    summary: "write the pod's iptables rules (runs in the init container)",
+    load: async () => (await import("./init.ts")).initCommand(),
+  },
+  proxy: {
+    summary: "the sidecar (runs in the pod)",
+    load: async () => (await import("./proxy.ts")).proxyCommand(),
+  },
+  version: {
+    summary: "print the version",
+    load: async () => (await import("./version.ts")).versionCommand(),
+  },
+  inner: {
+    summary: "the local node (started by play)",
+    load: async () => (await import("./play.ts")).innerCommand(),
+    hidden: true,
+  },
+};
+
+/**
+ * Runs one command line. Answers the exit code: 0 ok, 1 found a problem, 2 wrong use.
+ * A TulleError is printed with its hint; anything else is a defect and is printed with its stack.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  const program = new Command("tulle")
+    .description("Tulle: mutual TLS between every two pods, without a change to the application.")
+    .version(VERSION, "-V, --version")
+    .showHelpAfterError("(see --help)")
+    .enablePositionalOptions()
+    .exitOverride();
+  const word = args[0];
+  const wanted = word === "help" ? args[1] : word;
+  try {
+    for (const [name, entry] of Object.entries(COMMANDS)) {
+      const command = name === wanted ? await entry.load() : new Command(name).summary(entry.summary);
+      if (name === wanted && command.summary() === "") command.summary(entry.summary);
+      inheritExit(command);
+      program.addCommand(command, { hidden: entry.hidden === true });
+    }
+    await program.parseAsync(args, { from: "user" });
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    return printError(error);
+  }
+}
+
+/** Makes a command and its sub-commands throw instead of ending the process. */
+function inheritExit(command: Command): void {
+  command.exitOverride().showHelpAfterError("(see --help)");
+  for (const child of command.commands) inheritExit(child);
+}

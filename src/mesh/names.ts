@@ -1,0 +1,50 @@
+/** Names that several rooms must spell alike: labels, annotations, containers, volumes, files and variables. */
+
+/** Namespace and pod label: `enabled` or `disabled`. */
+export const INJECT_LABEL = "tulle.dev/inject";
+/** Namespace label and pod annotation: `strict` or `permissive`; a pod may only tighten. */
+export const MODE_LABEL = "tulle.dev/mode";
+/** Pod annotation that the injector leaves: the version that injected it. */
+export const INJECTED_ANNOTATION = "tulle.dev/injected";
+export const SKIP_INBOUND_PORTS_ANNOTATION = "tulle.dev/skip-inbound-ports";
+export const SKIP_OUTBOUND_PORTS_ANNOTATION = "tulle.dev/skip-outbound-ports";
+export const LOG_LEVEL_ANNOTATION = "tulle.dev/log-level";
+
+export const INIT_CONTAINER = "tulle-init";
+export const PROXY_CONTAINER = "tulle-proxy";
+
+/** Memory emptyDir of the proxy: admin socket and what a restarted proxy remembers (never keys). */
+export const RUN_VOLUME = "tulle-run";
+export const RUN_DIRECTORY = "/run/tulle";
+/** Projected volume: the bound service-account token and the bootstrap trust bundle. */
+export const IDENTITY_VOLUME = "tulle-identity";
+export const IDENTITY_DIRECTORY = "/var/run/secrets/tulle";
+export const TOKEN_FILE = "token";
+export const ROOT_CERTIFICATE_FILE = "root-cert.pem";
+/** ConfigMap, one in every namespace, that holds the bootstrap trust bundle under `root-cert.pem`. */
+export const TRUST_BUNDLE_CONFIG_MAP = "tulle-trust-bundle";
+
+/** Audience of the tokens that authenticate certificate requests and discovery. */
+export const TOKEN_AUDIENCE = "tulle-ca";
+
+export const SYSTEM_NAMESPACE = "tulle-system";
+export const OPERATOR_SERVICE_ACCOUNT = "tulle-operator";
+/** DNS name of the operator's Service, the name its server certificate carries. */
+export const OPERATOR_HOST = "tulle-operator.tulle-system.svc";
+
+export const DEFAULT_TRUST_DOMAIN = "cluster.local";
+export const DEFAULT_CLUSTER_DOMAIN = "cluster.local";
+export const DEFAULT_IMAGE = "tulle:latest";
+
+/** Environment variables of the `tulle-proxy` container. */
+export const ENV = {
+  podName: "POD_NAME",
+  podNamespace: "POD_NAMESPACE",
+  podUid: "POD_UID",
+  podIps: "POD_IPS",
+  serviceAccount: "SERVICE_ACCOUNT",
+  nodeName: "NODE_NAME",
+  trustDomain: "TULLE_TRUST_DOMAIN",
+  operatorAddress: "TULLE_OPERATOR_ADDRESS",
+  logLevel: "TULLE_LOG_LEVEL",
+} as const;
