@@ -1,0 +1,64 @@
+/** `tulle inject`: the meshed manifest on stdout, what was done on stderr. */
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { injectManifest } from "../inject/index.ts";
+import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS, TulleError } from "../mesh/index.ts";
+import { VERSION } from "./version.ts";
+
+interface InjectOptions {
+  readonly image: string;
+  readonly trustDomain: string;
+  readonly legacyIptables?: true;
+}
+
+export function injectCommand(): Command {
+  return new Command("inject")
+    .summary("add the sidecar to the pods of a manifest")
+    .description(
+      "Adds the sidecar to every Pod and pod template of a YAML or JSON file ('-' is standard input) and prints the result.\n" +
+        "The text is spliced: comments, order and unknown fields stay byte for byte. Injecting twice changes nothing.",
+    )
+    .argument("<file>", "manifest, or - for standard input")
+    .option("--image <image>", "image of init container and sidecar", DEFAULT_IMAGE)
+    .option("--trust-domain <domain>", "trust domain of the mesh", DEFAULT_TRUST_DOMAIN)
+    .option("--legacy-iptables", "the nodes' kernels have only legacy iptables: the init container gets NET_RAW too")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tulle inject app.yaml | kubectl apply -f -\n  kubectl get deploy web -o yaml | tulle inject -",
+    )
+    .action((file: string, options: InjectOptions) => {
+      const { text, results } = injectManifest(
+        read(file),
+        {
+          image: options.image,
+          version: VERSION,
+          trustDomain: options.trustDomain,
+          operatorAddress: `${OPERATOR_HOST}:${PORTS.operatorGrpc}`,
+          legacyIptables: options.legacyIptables === true,
+        },
+        file,
+      );
+      process.stdout.write(text);
+      for (const result of results) {
+        const why = result.why === undefined ? "" : ` (${result.why})`;
+        process.stderr.write(`${result.kind}/${result.name}: ${result.outcome}${why}\n`);
+      }
+      if (results.length === 0) process.stderr.write("no pods in it: nothing to inject\n");
+    });
+}
+
+function read(file: string): string {
+  try {
+    return readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (cause) {
+    throw new TulleError(
+      "no-such-file",
+      `cannot read ${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      {
+        exitCode: 2,
+        hint: "Name a file that exists, or - for standard input.",
+        cause,
+      },
+    );
+  }
+}

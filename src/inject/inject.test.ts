@@ -1,0 +1,300 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { parseAllDocuments, stringify } from "yaml";
+import { applyPatch, InjectError, injectManifest, injectPod } from "./index.ts";
+
+const CONFIG = {
+  image: "tulle:latest",
+  version: "0.1.0",
+  trustDomain: "cluster.local",
+  operatorAddress: "tulle-operator.tulle-system.svc:15012",
+};
+const inject = (text: string) => injectManifest(text, CONFIG, "app.yaml");
+const parseAll = (text: string) => {
+  const documents = parseAllDocuments(text);
+  return "empty" in documents
+    ? []
+    : documents.map((document) => {
+        expect(document.errors).toEqual([]);
+        return document.toJS() as unknown;
+      });
+};
+
+/** Every byte of `before` is in `after`, in its order (but for a written-out null, which is what it makes room for). */
+function onlyInserted(before: string, after: string): void {
+  const kept = before.replace(/: (~|null)$/gm, ": ");
+  let at = 0;
+  for (const byte of kept) {
+    at = after.indexOf(byte, at) + 1;
+    if (at === 0) throw new Error(`lost after ${JSON.stringify(after.slice(-80))}`);
+  }
+}
+
+/** The text is meshed as the patch says, nothing of it is lost, and a second run changes nothing. */
+function holds(text: string): string {
+  const { text: meshed } = inject(text);
+  onlyInserted(text, meshed);
+  const wanted = parseAll(text).map((object) => {
+    const { kind } = (object ?? {}) as { kind?: string };
+    if (kind === "Pod") {
+      const made = injectPod(object as never, CONFIG);
+      return made.outcome === "injected" ? applyPatch(object, made.patch) : object;
+    }
+    if (kind !== "Deployment") return object;
+    const { spec } = object as { spec: { template: never } };
+    const made = injectPod(spec.template, CONFIG);
+    return made.outcome === "injected"
+      ? { ...(object as object), spec: { ...spec, template: applyPatch(spec.template, made.patch) } }
+      : object;
+  });
+  expect(parseAll(meshed)).toEqual(wanted);
+  expect(inject(meshed).text).toBe(meshed);
+  return meshed;
+}
+
+const POD = `apiVersion: v1
+kind: Pod
+metadata:
+  name: app # its name
+  labels: {app: app}
+spec:
+  # the application
+  containers:
+    - name: app
+      image: "bash"   # a comment
+      command: [sh, -c, 'ping google.com']
+`;
+
+describe("injectManifest keeps every byte and meshes", () => {
+  const cases: [string, string][] = [
+    ["a plain pod with comments", POD],
+    ["no newline at the end", POD.trimEnd()],
+    ["CRLF line ends", POD.replaceAll("\n", "\r\n")],
+    [
+      "zero-indented sequences",
+      "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\nspec:\n  containers:\n  - name: a\n    image: b\n  volumes:\n  # mine\n  - name: v\n    emptyDir: {}\n",
+    ],
+    [
+      "own init containers",
+      `${POD}  initContainers:\n    # first\n    - name: prepare\n      image: x\n    - name: more\n      image: y\n`,
+    ],
+    ["an empty flow list", `${POD}  initContainers: []\n  volumes: [ ] # none\n`],
+    ["a flow list with items", `${POD}  initContainers: [{name: prepare, image: x}]\n`],
+    ["a null list", `${POD}  initContainers:\n  volumes: # none yet\n  restartPolicy: Never\n`],
+    ["a written null", `${POD}  initContainers: ~\n`],
+    ["a null list at the end of the text", `${POD}  initContainers:`],
+    ["annotations in block style", POD.replace("  labels: {app: app}", "  annotations:\n    # mine\n    a: b")],
+    ["annotations in flow style", POD.replace("  labels: {app: app}", "  annotations: {a: b}")],
+    ["empty annotations", POD.replace("  labels: {app: app}", "  annotations: {}")],
+    [
+      "metadata in flow style",
+      POD.replace("metadata:\n  name: app # its name\n  labels: {app: app}", "metadata: {name: app}"),
+    ],
+    [
+      "odd indentation",
+      "kind: Pod\napiVersion: v1\nmetadata:\n         name: a\nspec:\n   containers:\n         -   name: a\n             image: b\n",
+    ],
+    [
+      "one-line JSON",
+      '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"b"}]}}',
+    ],
+    [
+      "indented JSON",
+      JSON.stringify(
+        {
+          apiVersion: "v1",
+          kind: "Pod",
+          metadata: { name: "a", annotations: {} },
+          spec: { initContainers: [], containers: [{ name: "a", image: "b" }] },
+        },
+        null,
+        2,
+      ),
+    ],
+    [
+      "a Deployment whose template has no metadata",
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  selector: {}\n  template:\n    spec:\n      containers:\n        - {name: a, image: b}\n",
+    ],
+    [
+      "many documents, empty ones and other kinds",
+      `# head\n---\n---\n${POD}---\nkind: Service\napiVersion: v1\nmetadata: {name: s}\n...\n---\n${POD.replace("name: app #", "name: two #")}`,
+    ],
+    [
+      "unknown fields and block scalars",
+      `${POD}  somethingNew: {deep: [1, 2, {x: ~}]}\n  note: |\n    kind: Pod\n      kept\n`,
+    ],
+    ["a comment at the end", `${POD}# the end\n`],
+  ];
+  test.each(cases)("%s", (_name, text) => {
+    const meshed = holds(text);
+    expect(meshed).toContain("tulle-init");
+  });
+
+  test("a List and every kind that holds pods", () => {
+    const pod = { spec: { containers: [{ name: "a", image: "b" }] } };
+    const kinds = [
+      { kind: "StatefulSet", spec: { template: pod } },
+      { kind: "DaemonSet", spec: { template: pod } },
+      { kind: "ReplicaSet", spec: { template: pod } },
+      { kind: "Job", spec: { template: pod } },
+      { kind: "CronJob", spec: { jobTemplate: { spec: { template: pod } } } },
+      { kind: "ConfigMap" },
+    ].map((object, index) => ({ apiVersion: "x/v1", metadata: { name: `n${index}` }, ...object }));
+    const text = stringify({ apiVersion: "v1", kind: "List", items: kinds }, { aliasDuplicateObjects: false });
+    const made = inject(text);
+    expect(made.results.map((one) => [one.kind, one.outcome])).toEqual(
+      kinds.slice(0, 5).map((one) => [one.kind, "injected"]),
+    );
+    onlyInserted(text, made.text);
+    expect(made.text.match(/name: tulle-proxy/g)).toHaveLength(5);
+    expect(inject(made.text).text).toBe(made.text);
+  });
+
+  test("random pods in random styles", () => {
+    const name = fc.stringMatching(/^[a-z]{1,8}$/);
+    const arbitrary = fc.record({
+      annotations: fc.option(fc.dictionary(name, name, { maxKeys: 3 }), { nil: undefined }),
+      initContainers: fc.option(fc.array(fc.record({ name, image: name }), { maxLength: 2 }), { nil: undefined }),
+      volumes: fc.option(fc.array(fc.record({ name, emptyDir: fc.constant({}) }), { maxLength: 2 }), {
+        nil: undefined,
+      }),
+      flow: fc.boolean(),
+      indent: fc.integer({ min: 2, max: 6 }),
+      indentSeq: fc.boolean(),
+      comment: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(arbitrary, (one) => {
+        const pod = JSON.parse(
+          JSON.stringify({
+            apiVersion: "v1",
+            kind: "Pod",
+            metadata: { name: "a", annotations: one.annotations },
+            spec: {
+              volumes: one.volumes,
+              containers: [{ name: "app", image: "x" }],
+              initContainers: one.initContainers,
+            },
+          }),
+        ) as object;
+        const text = stringify(pod, {
+          indent: one.indent,
+          indentSeq: one.indentSeq,
+          ...(one.flow ? { collectionStyle: "flow" as const } : {}),
+        });
+        holds(one.comment ? `# head\n${text.replaceAll("\n", " # c\n")}` : text);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  test("10,000 documents", () => {
+    const many = Array.from({ length: 10_000 }, (_, index) => POD.replace("name: app #", `name: app-${index} #`)).join(
+      "---\n",
+    );
+    expect(inject(many).results).toHaveLength(10_000);
+  }, 60_000);
+});
+
+describe("the meshed pod", () => {
+  const meshed = parseAll(inject(`${POD}  initContainers: [{name: prepare, image: x}]\n`).text)[0] as {
+    metadata: { annotations: object };
+    spec: { initContainers: Record<string, never>[] };
+  };
+  test("has our init container first and the sidecar second, before the user's own", () => {
+    expect(meshed.spec.initContainers.map((one) => one["name"] as unknown)).toEqual([
+      "tulle-init",
+      "tulle-proxy",
+      "prepare",
+    ]);
+    expect(meshed.metadata.annotations).toEqual({
+      "tulle.dev/injected": "0.1.0",
+      "kubectl.kubernetes.io/default-container": "app",
+      "kubectl.kubernetes.io/default-logs-container": "app",
+    });
+  });
+  test("gives the init container NET_ADMIN alone, and the sidecar nothing", () => {
+    const [init, proxy] = meshed.spec.initContainers as unknown as [
+      { securityContext: object },
+      { securityContext: object; restartPolicy: string },
+    ];
+    expect(init.securityContext).toMatchObject({
+      capabilities: { add: ["NET_ADMIN"], drop: ["ALL"] },
+      runAsUser: 0,
+      runAsNonRoot: false,
+      privileged: false,
+    });
+    expect(proxy.securityContext).toMatchObject({
+      capabilities: { drop: ["ALL"] },
+      runAsUser: 1337,
+      runAsNonRoot: true,
+      readOnlyRootFilesystem: true,
+    });
+    expect(proxy.restartPolicy).toBe("Always");
+  });
+  test("passes skip ports on to init, normalised", () => {
+    const text = POD.replace(
+      "  labels: {app: app}",
+      '  annotations: {tulle.dev/skip-outbound-ports: " 3306, 8000-8010 ", tulle.dev/skip-inbound-ports: ""}',
+    );
+    expect(inject(text).text).toContain("--skip-outbound-ports=3306,8000-8010");
+    expect(inject(text).text).not.toContain("--skip-inbound-ports");
+  });
+});
+
+describe("injectManifest refuses, naming file, line and object,", () => {
+  const codeOf = (text: string) => {
+    try {
+      inject(text);
+    } catch (error) {
+      if (!(error instanceof InjectError)) throw error;
+      expect(error.exitCode).toBe(2);
+      expect(error.message).toMatch(/^app\.yaml:\d+:\d+: /);
+      return error.code;
+    }
+    return "accepted";
+  };
+  const annotated = (annotation: string) => POD.replace("  labels: {app: app}", `  annotations: {${annotation}}`);
+  const cases: [string, string, string][] = [
+    ["hostNetwork", `${POD}  hostNetwork: true\n`, "host-network"],
+    ["a container as user 1337", `${POD}      securityContext: {runAsUser: 1337}\n`, "proxy-uid"],
+    ["a pod as user 1337", `${POD}  securityContext: {runAsUser: 1337}\n`, "proxy-uid"],
+    ["port 15000", `${POD}      ports: [{containerPort: 15000}]\n`, "reserved-port"],
+    ["port 15021", `${POD}      ports: [{containerPort: 15021}]\n`, "reserved-port"],
+    ["host port 15006", `${POD}      ports: [{containerPort: 80, hostPort: 15006}]\n`, "reserved-port"],
+    ["another mesh's container", `${POD}    - {name: istio-proxy, image: x}\n`, "other-mesh"],
+    ["another mesh's annotation", annotated("linkerd.io/proxy-version: x"), "other-mesh"],
+    ["our volume's name", `${POD}  volumes: [{name: tulle-run, emptyDir: {}}]\n`, "name-taken"],
+    ["our container's name", `${POD}    - {name: tulle-proxy, image: x}\n`, "name-taken"],
+    ["a Windows pod", `${POD}  os: {name: windows}\n`, "not-linux"],
+    ["no containers", "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n", "bad-pod"],
+    ["a loosening mode", annotated("tulle.dev/mode: permissive"), "bad-annotation"],
+    ["an unknown mode", annotated("tulle.dev/mode: open"), "bad-annotation"],
+    ["a bad port", annotated('tulle.dev/skip-inbound-ports: "70000"'), "bad-annotation"],
+    ["a reversed range", annotated('tulle.dev/skip-inbound-ports: "90-80"'), "bad-annotation"],
+    ["ports that are no text", annotated("tulle.dev/skip-outbound-ports: 80"), "bad-annotation"],
+    ["an unknown log level", annotated("tulle.dev/log-level: loud"), "bad-annotation"],
+    ["malformed YAML", "kind: [Pod\n", "malformed-yaml"],
+    ["a duplicate key", "kind: Pod\nkind: Pod\n", "malformed-yaml"],
+    [
+      "a spec shared by an alias",
+      `apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: &s\n  containers: [{name: a, image: b}]\nother: *s\n`,
+      "shared-node",
+    ],
+    [
+      "a spec that is an alias",
+      `apiVersion: v1\nkind: Pod\nother: &s\n  containers: [{name: a, image: b}]\nmetadata: {name: a}\nspec: *s\n`,
+      "shared-node",
+    ],
+  ];
+  test.each(cases)("%s", (_name, text, code) => {
+    expect(codeOf(text)).toBe(code);
+  });
+  test("nothing about ports next to the reserved ones", () => {
+    expect(codeOf(`${POD}      ports: [{containerPort: 14999}, {containerPort: 15022}]\n`)).toBe("accepted");
+  });
+  test("nor a pod that opted out, whatever it does", () => {
+    const text = `${POD.replace("{app: app}", "{tulle.dev/inject: disabled}")}  hostNetwork: true\n`;
+    expect(inject(text)).toMatchObject({ text, results: [{ outcome: "disabled" }] });
+  });
+});
