@@ -66,10 +66,12 @@ export default {
   ],
   options: {
     doNotFollow: { path: "node_modules" },
+    // Tests may use `using`, which the parser does not know; no rule concerns them.
+    exclude: { path: "\\.test\\.ts$" },
     tsPreCompilationDeps: true,
     parser: "swc",
     tsConfig: { fileName: "tsconfig.json" },
     builtInModules: { add: ["bun", "bun:ffi", "bun:test"] },
-    enhancedResolveOptions: { extensions: [".ts", ".js", ".json"], conditionNames: ["import", "node", "default"] },
+    enhancedResolveOptions: { exportsFields: ["exports"], extensions: [".ts", ".js", ".json"], conditionNames: ["import", "node", "default"] },
   },
 };

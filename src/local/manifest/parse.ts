@@ -2,17 +2,10 @@
 import { isMap, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from "yaml";
 import type { KubernetesObject } from "../kinds.ts";
 import { nearest, problem, resolve, type Scope } from "./check.ts";
-import { ManifestError, type Position, type Problem } from "./problems.ts";
+import { keyOf, type Placed, subjectOf } from "./placed.ts";
+import { ManifestError, type Problem } from "./problems.ts";
 import { checkReferences } from "./references.ts";
 import { KINDS } from "./schema.ts";
-
-/** An object of the manifest and where it stands. */
-export interface Placed<T extends KubernetesObject = KubernetesObject> {
-  readonly object: T;
-  /** Its namespace, `default` when it names none; empty for a Namespace. */
-  readonly namespace: string;
-  readonly position: Position;
-}
 
 export interface Manifest {
   readonly objects: readonly Placed[];
@@ -75,15 +68,6 @@ export function parseManifests(
   problems.push(...checkReferences(objects, options.existing ?? [], limit));
   if (problems.length > 0) throw new ManifestError(problems);
   return { objects, notices };
-}
-
-/** Identity of an object: kind, namespace, name. */
-export function keyOf(placed: Placed): string {
-  return `${placed.object.kind}/${placed.namespace}/${placed.object.metadata.name}`;
-}
-
-export function subjectOf(object: KubernetesObject): string {
-  return `${object.kind}/${object.metadata.name}`;
 }
 
 /** The items of a `kind: List`, or the document itself. */

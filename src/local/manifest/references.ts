@@ -1,6 +1,6 @@
 /** What one object says of another: selectors, named ports, config maps, volumes, service accounts, and what the node can hold. */
 import type { ConfigMapObject, ContainerSpec, DeploymentObject, PodObject, PodSpec, ServiceObject } from "../kinds.ts";
-import type { Placed } from "./parse.ts";
+import type { Placed } from "./placed.ts";
 import type { Problem } from "./problems.ts";
 
 /** ConfigMaps and service accounts that every namespace has without anybody writing them. */
