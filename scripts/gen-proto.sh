@@ -9,7 +9,7 @@ fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT
 
 options=(
-  env=node importSuffix=.ts esModuleInterop=true
+  importSuffix=.ts esModuleInterop=true
   # Codecs only: no JSON, no partials, no registry, no service stubs.
   outputJsonMethods=false outputPartialMethods=false outputTypeRegistry=false outputServices=none useExactTypes=false
   # uint64 as number, refused beyond 2^53; maps as Map, so that a key like __proto__ is a key.

@@ -75,7 +75,7 @@ export interface Match {
 
 /** A range of addresses. */
 export interface Address {
-  readonly address: Buffer;
+  readonly address: Uint8Array;
   /** Prefix length in bits. */
   readonly length: number;
 }
@@ -502,7 +502,7 @@ export const Match: MessageFns<Match> = {
 };
 
 function createBaseAddress(): Address {
-  return { address: Buffer.alloc(0), length: 0 };
+  return { address: new Uint8Array(0), length: 0 };
 }
 
 export const Address: MessageFns<Address> = {
@@ -534,7 +534,7 @@ export const Address: MessageFns<Address> = {
               break;
             }
 
-            message.address = Buffer.from(reader.bytes());
+            message.address = reader.bytes();
             continue;
           }
           case 2: {

@@ -68,7 +68,7 @@ export interface Workload {
   readonly name: string;
   readonly namespace: string;
   /** Each 4 or 16 bytes, network order. */
-  readonly addresses: readonly Buffer[];
+  readonly addresses: readonly Uint8Array[];
   /** Empty: the cluster's only network. */
   readonly network: string;
   readonly tunnelProtocol: TunnelProtocol;
@@ -118,7 +118,7 @@ export interface Port {
 export interface NetworkAddress {
   readonly network: string;
   /** 4 or 16 bytes, network order. */
-  readonly address: Buffer;
+  readonly address: Uint8Array;
 }
 
 function createBaseAddress(): Address {
@@ -292,7 +292,7 @@ export const Workload: MessageFns<Workload> = {
               break;
             }
 
-            message.addresses.push(Buffer.from(reader.bytes()));
+            message.addresses.push(reader.bytes());
             continue;
           }
           case 4: {
@@ -674,7 +674,7 @@ export const Port: MessageFns<Port> = {
 };
 
 function createBaseNetworkAddress(): NetworkAddress {
-  return { network: "", address: Buffer.alloc(0) };
+  return { network: "", address: new Uint8Array(0) };
 }
 
 export const NetworkAddress: MessageFns<NetworkAddress> = {
@@ -714,7 +714,7 @@ export const NetworkAddress: MessageFns<NetworkAddress> = {
               break;
             }
 
-            message.address = Buffer.from(reader.bytes());
+            message.address = reader.bytes();
             continue;
           }
         }

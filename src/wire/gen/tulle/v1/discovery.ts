@@ -29,7 +29,7 @@ export interface TrustBundle {
   /** Grows with each change (SPIFFE Trust Domain and Bundle, section 4.1). */
   readonly sequence: number;
   /** Self-signed certificates in DER; never empty. */
-  readonly roots: readonly Buffer[];
+  readonly roots: readonly Uint8Array[];
 }
 
 /** What the operator decides for the one proxy that holds the stream. */
@@ -83,7 +83,7 @@ export const TrustBundle: MessageFns<TrustBundle> = {
               break;
             }
 
-            message.roots.push(Buffer.from(reader.bytes()));
+            message.roots.push(reader.bytes());
             continue;
           }
         }
