@@ -166,9 +166,10 @@ export class FrameRules implements InboundSink {
     this.#spend("ignored");
   }
 
-  /** RFC 9113 §5.4.2. The stream may be one that never opened. */
+  /** RFC 9113 §5.4.2. The stream may be one that never opened. RST_STREAM may not name an idle one (§6.4). */
   streamError(streamId: number, code: number, why: string): void {
     const state = this.#state;
+    if (state.streams.isIdle(streamId)) throw Http2Error.connection(code, `stream ${streamId}, which is idle: ${why}`);
     this.#spend("reset-provoked");
     state.out.writer.rstStream(streamId, code);
     state.out.schedule();
@@ -324,7 +325,8 @@ export class FrameRules implements InboundSink {
         if (frame === "HEADERS") {
           throw connectionError("PROTOCOL_ERROR", `HEADERS reuse stream ${streamId} (RFC 9113 §5.1.1)`);
         }
-        this.streamError(streamId, ERROR_CODES.STREAM_CLOSED, `${frame} on a stream long gone (RFC 9113 §5.1)`);
+        // Perhaps sent before our RST_STREAM arrived; to reset it again would only cost an honest peer its budget.
+        this.#spend("ignored");
     }
   }
 

@@ -144,7 +144,7 @@ export class FrameWriter {
     this.#uint32(low);
   }
 
-  /** `debug` is ASCII (RFC 9113 §6.8: for diagnosis only). */
+  /** `debug` is for diagnosis only (RFC 9113 §6.8); each of its characters is sent as one octet. */
   goAway(lastStreamId: number, code: number, debug: string): void {
     const length = 8 + debug.length;
     this.#reserve(FRAME_HEADER_BYTES + length);

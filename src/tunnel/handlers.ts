@@ -74,7 +74,10 @@ export interface ConnectionHandler {
   onReady?(): void;
   /** Client: `canOpen` has become true again. */
   onCapacity?(): void;
-  /** The peer wants no new streams (RFC 9113 §6.8). Requests that it did not process were reset as REFUSED_STREAM. */
+  /**
+   * The peer wants no new streams (RFC 9113 §6.8); called for each GOAWAY, and a graceful server sends two. Requests that
+   * it did not process were reset as REFUSED_STREAM.
+   */
   onGoAway?(code: number): void;
   /** A stream was reset because the peer broke a rule (RFC 9113 §5.4.2): what and why, for a log. */
   onStreamError?(streamId: number, error: Http2Error): void;

@@ -27,6 +27,8 @@ export interface DecodedHeaders {
 const LARGEST_INTEGER = 0x0fff_ffff;
 const MOST_CONTINUATION_BYTES = 5;
 
+const NOTHING = new Uint8Array(0);
+
 let scratch = Buffer.allocUnsafe(4096);
 
 /** One per direction of a connection: field blocks must be given in the order in which they arrived. */
@@ -35,7 +37,7 @@ export class HpackDecoder {
   readonly #table = new DynamicTable(DEFAULT_TABLE_BYTES);
   #tableLimit = DEFAULT_TABLE_BYTES;
   #updateRequired = false;
-  #bytes: Uint8Array = scratch;
+  #bytes: Uint8Array = NOTHING;
   #at = 0;
   #end = 0;
 
@@ -79,6 +81,8 @@ export class HpackDecoder {
     }
     if (this.#updateRequired)
       throw invalid("the table size update that our SETTINGS require is missing (RFC 7541 §4.2)");
+    // An idle connection must not keep the chunk in which its last header list came.
+    this.#bytes = NOTHING;
     return { headers, tooLarge };
   }
 

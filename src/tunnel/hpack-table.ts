@@ -72,7 +72,7 @@ export const STATIC_ENTRIES = STATIC_TABLE.length - 1;
 /** What an entry costs beyond its name and value (RFC 7541 §4.1; the same in RFC 9113 §6.5.2). */
 export const ENTRY_OVERHEAD = 32;
 
-/** RFC 9113 §6.5.2: the size of a table until SETTINGS_HEADER_TABLE_SIZE says another. */
+/** RFC 9113 §6.5.2: the octets of a table until SETTINGS_HEADER_TABLE_SIZE says another. */
 export const DEFAULT_TABLE_BYTES = 4096;
 
 export type HeaderField = readonly [name: string, value: string];

@@ -26,11 +26,12 @@ export class ReceiveWindow {
   /**
    * `bytes` were passed on. Returns the increment to announce now, or 0. WINDOW_UPDATE goes out once as much is owed as
    * the peer has left: half of the window when all is passed on at once, sooner when slow streams sit on the rest of the
-   * connection's window, because otherwise they would stall the quick ones.
+   * connection's window, because otherwise they would stall the quick ones. A peer with nothing left gets even a little.
    */
   give(bytes: number): number {
     this.#owed += bytes;
-    if (this.#owed < this.#left || this.#owed < this.#least) return 0;
+    if (this.#owed < this.#left || this.#owed === 0) return 0;
+    if (this.#owed < this.#least && this.#left > 0) return 0;
     const increment = this.#owed;
     this.#owed = 0;
     this.#left += increment;

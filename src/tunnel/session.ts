@@ -255,8 +255,10 @@ export class Session implements StreamHost {
     state.departure.dispose();
     this.#blockDeadline?.[Symbol.dispose]();
     let verdict = error;
-    for (const stream of state.streams.all()) {
-      state.streams.remove(stream, "reset-by-us");
+    // All are closed before the first callback: what it does to another stream must not reach the wire any more.
+    const lost = state.streams.all();
+    for (const stream of lost) state.streams.remove(stream, "reset-by-us");
+    for (const stream of lost) {
       try {
         stream.handler.onReset(stream, code);
       } catch (thrown) {

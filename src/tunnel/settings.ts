@@ -17,7 +17,7 @@ export const SETTING_BYTES = 6;
 
 /** What we allow the peer. */
 export interface LocalSettings {
-  /** Receive window of each stream, bytes. */
+  /** Receive window of each stream, bytes; from 65,535 on, which is what a peer uses until our SETTINGS arrive. */
   readonly streamWindow: number;
   /** Receive window of the connection, bytes; larger than a stream's, or streams that wait on each other could lock up. */
   readonly connectionWindow: number;
@@ -47,7 +47,7 @@ export const DEFAULT_SETTINGS: LocalSettings = {
 /** Fills in the defaults. Throws a call error `bad-setting`. */
 export function localSettings(given: Partial<LocalSettings>): LocalSettings {
   const settings = { ...DEFAULT_SETTINGS, ...given };
-  within("streamWindow", settings.streamWindow, 1, LARGEST_WINDOW);
+  within("streamWindow", settings.streamWindow, DEFAULT_WINDOW, LARGEST_WINDOW);
   within("connectionWindow", settings.connectionWindow, DEFAULT_WINDOW, LARGEST_WINDOW);
   within("maxFrameSize", settings.maxFrameSize, MIN_MAX_FRAME_BYTES, LARGEST_FRAME_BYTES);
   within("maxConcurrentStreams", settings.maxConcurrentStreams, 0, LARGEST_WINDOW);
