@@ -1,0 +1,12 @@
+/** How this program starts itself: as the compiled binary, or as bun and the source's entry. */
+import { fileURLToPath } from "node:url";
+
+/** True when this is the compiled binary (its files live in Bun's embedded file system). */
+export function isCompiled(): boolean {
+  return import.meta.url.includes("/$bunfs/");
+}
+
+/** The words that start another `tulle`. */
+export function selfCommand(): readonly string[] {
+  return isCompiled() ? [process.execPath] : [process.execPath, fileURLToPath(new URL("../main.ts", import.meta.url))];
+}

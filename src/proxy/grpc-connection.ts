@@ -1,0 +1,133 @@
+/** One HTTP/2 connection to the operator: TLS 1.3, the server's certificate verified by chain and DNS name. */
+import type { Clock, Millis } from "../mesh/index.ts";
+import { type ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import type { OperatorAddress } from "./config.ts";
+import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
+import { ALPN_H2, TLS_1_3_ONLY } from "./judge.ts";
+import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { SocketTransport } from "./transport.ts";
+
+/** A connection over which nothing came back for this long is dead (dataplane.md §2.3 has 10 s and 20 s). */
+const PING_INTERVAL: Millis = 30_000;
+const PING_TIMEOUT: Millis = 20_000;
+
+export class GrpcConnection implements SocketOwner, ConnectionHandler {
+  /** Resolves when requests may be sent; rejects with an Error whose message says why not. */
+  readonly ready: Promise<Http2Connection>;
+  readonly #clock: Clock;
+  readonly #onGone: (connection: GrpcConnection) => void;
+  #resolve: (connection: Http2Connection) => void = () => undefined;
+  #reject: (error: Error) => void = () => undefined;
+  #timer: Disposable;
+  #socket: OwnedSocket | undefined;
+  #connection: Http2Connection | undefined;
+  #gone = false;
+
+  /** `onGone`: no new request may use it. */
+  constructor(address: OperatorAddress, roots: string, clock: Clock, onGone: (connection: GrpcConnection) => void) {
+    this.#clock = clock;
+    this.#onGone = onGone;
+    this.ready = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#timer = clock.after(CONNECT_TIMEOUT, () => this.#end("no connection within 10 s"));
+    Bun.connect<SocketOwner>({
+      hostname: address.host,
+      port: address.port,
+      data: this,
+      socket: { ...TLS_HANDLERS, connectError: () => undefined },
+      tls: {
+        ca: roots,
+        serverName: address.serverName,
+        ALPNProtocols: ALPN_H2,
+        secureOptions: TLS_1_3_ONLY,
+        rejectUnauthorized: false,
+      },
+    }).catch((error: unknown) => this.#end(`connect: ${errorText(error)}`));
+  }
+
+  close(): void {
+    this.#end("closed");
+  }
+
+  opened(socket: OwnedSocket): void {
+    if (this.#gone) {
+      socket.terminate();
+      return;
+    }
+    this.#socket = socket;
+    tune(socket);
+  }
+
+  handshaken(error: Error | null): void {
+    const socket = this.#socket;
+    if (socket === undefined || this.#gone) return;
+    // Here the name counts too: only the operator's certificate carries a DNS name, and this very one.
+    if (error !== null) return this.#end(`the operator's certificate was not accepted: ${errorText(error)}`);
+    if (socket.alpnProtocol !== "h2") return this.#end("the operator does not speak HTTP/2");
+    this.#connection = new Http2Connection({
+      role: "client",
+      transport: new SocketTransport(socket),
+      handler: this,
+    });
+  }
+
+  received(chunk: Uint8Array): void {
+    this.#connection?.receive(chunk);
+  }
+
+  writable(): void {
+    this.#connection?.transportWritable();
+  }
+
+  ended(): void {
+    this.#socket?.end();
+  }
+
+  closed(error: Error | undefined): void {
+    queueMicrotask(() => {
+      this.#connection?.transportClosed();
+      this.#end(error === undefined ? "the operator closed the connection" : errorText(error));
+    });
+  }
+
+  onStream(): undefined {
+    return undefined;
+  }
+
+  onReady(): void {
+    if (this.#connection === undefined || this.#gone) return;
+    this.#resolve(this.#connection);
+    this.#schedulePing(this.#connection);
+  }
+
+  onGoAway(): void {
+    this.#gone = true;
+    this.#onGone(this);
+  }
+
+  onClose(): void {
+    this.#end("the operator's HTTP/2 connection ended");
+  }
+
+  #schedulePing(connection: Http2Connection): void {
+    this.#timer[Symbol.dispose]();
+    this.#timer = this.#clock.after(PING_INTERVAL, () => {
+      if (connection.closed) return;
+      this.#timer = this.#clock.after(PING_TIMEOUT, () => this.#end("no answer to a ping within 20 s"));
+      connection.ping(() => this.#schedulePing(connection));
+    });
+  }
+
+  #end(why: string): void {
+    this.#timer[Symbol.dispose]();
+    this.#reject(new Error(why));
+    // `ready` may have nobody who waits for it by now.
+    this.ready.catch(() => undefined);
+    this.#socket?.terminate();
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#onGone(this);
+  }
+}

@@ -1,0 +1,225 @@
+/** The listener on 15008: every connection gets the newest certificate and must prove an identity of our trust domain. */
+import type { SpiffeId, TrustDomain } from "../identity/index.ts";
+import { type Clock, type Ip, parseIp, type Reason } from "../mesh/index.ts";
+import {
+  type ConnectionHandler,
+  type HeaderList,
+  Http2Connection,
+  type Http2Stream,
+  type StreamHandler,
+} from "../tunnel/index.ts";
+import type { AccessLog } from "./access-log.ts";
+import type { Credentials } from "./credentials.ts";
+import { CONNECT_TIMEOUT } from "./dial.ts";
+import type { PodNetwork } from "./guard.ts";
+import { type Authorize, InboundStream } from "./inbound-stream.ts";
+import { ALPN_H2, judgeClient, TLS_1_3_ONLY } from "./judge.ts";
+import { type Listener, listenOnFirst } from "./listen.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Endpoint } from "./outcome.ts";
+import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { SocketTransport } from "./transport.ts";
+
+export interface InboundOptions {
+  readonly network: PodNetwork;
+  readonly trustDomain: TrustDomain;
+  readonly credentials: Credentials;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly accessLog: AccessLog;
+  readonly authorize: Authorize;
+}
+
+/** Streams that one peer's tunnel may have open; ztunnel allows 200, but one tunnel is faster than many. */
+const MAX_STREAMS = 4_096;
+
+export class InboundListener implements Disposable {
+  readonly #options: InboundOptions;
+  readonly #listener: Listener;
+  readonly #open = new Set<InboundTunnel>();
+
+  /** Binds at once. Throws ProxyError `bind-failed`. */
+  constructor(options: InboundOptions) {
+    this.#options = options;
+    this.#listener = listenOnFirst(options.network.inboundHosts, {
+      port: options.network.ports.hbone,
+      what: "tunnels of other pods",
+      allowHalfOpen: false,
+      upgraded: true,
+      accept: (socket) => this.#accept(socket),
+    });
+  }
+
+  get port(): number {
+    return this.#listener.port;
+  }
+
+  /** Tunnels with a verified peer. */
+  get size(): number {
+    let size = 0;
+    for (const tunnel of this.#open) if (tunnel.established) size++;
+    return size;
+  }
+
+  /** Takes no new tunnels and no new streams; what is open may end by itself. */
+  drain(): void {
+    this.#listener.stop();
+    for (const tunnel of this.#open) tunnel.drain();
+  }
+
+  /** Cuts what is open. */
+  [Symbol.dispose](): void {
+    this.#listener.stop();
+    for (const tunnel of [...this.#open]) tunnel.destroy();
+  }
+
+  #accept(socket: OwnedSocket): void {
+    tune(socket);
+    const tunnel = new InboundTunnel(this.#options, socket, () => this.#open.delete(tunnel));
+    this.#open.add(tunnel);
+    tunnel.start(socket);
+  }
+}
+
+class InboundTunnel implements SocketOwner, ConnectionHandler {
+  readonly #options: InboundOptions;
+  readonly #onOver: () => void;
+  readonly #source: Endpoint | undefined;
+  /** The address that the peer dialled: the only one that its streams may name. */
+  readonly #localIp: Ip | undefined;
+  #socket: OwnedSocket;
+  #deadline: Disposable | undefined;
+  #connection: Http2Connection | undefined;
+  #peer: SpiffeId | undefined;
+  #over = false;
+
+  constructor(options: InboundOptions, socket: OwnedSocket, onOver: () => void) {
+    this.#options = options;
+    this.#onOver = onOver;
+    this.#socket = socket;
+    const ip = parseIp(socket.remoteAddress);
+    this.#source = ip === undefined ? undefined : { ip, port: socket.remotePort };
+    this.#localIp = parseIp(socket.localAddress);
+  }
+
+  get established(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  start(socket: OwnedSocket): void {
+    const tls = this.#options.credentials.current();
+    if (tls === undefined) return this.#fail("failed-no-certificate", "this proxy has no valid certificate");
+    this.#deadline = this.#options.clock.after(CONNECT_TIMEOUT, () =>
+      this.#fail("failed-handshake", "no handshake within 10 s"),
+    );
+    const [, upgraded] = socket.upgradeTLS<SocketOwner>({
+      data: this,
+      socket: TLS_HANDLERS,
+      tls: {
+        ...tls,
+        isServer: true,
+        requestCert: true,
+        rejectUnauthorized: true,
+        ALPNProtocols: ALPN_H2,
+        secureOptions: TLS_1_3_ONLY,
+      } as Bun.TLSOptions,
+    });
+    this.#socket = upgraded;
+  }
+
+  drain(): void {
+    if (this.#connection === undefined) this.destroy();
+    else this.#connection.goAway();
+  }
+
+  destroy(): void {
+    this.#connection?.destroy();
+    this.#socket.terminate();
+    this.#end();
+  }
+
+  // The socket.
+
+  opened(): void {}
+
+  handshaken(error: Error | null): void {
+    if (this.#over) return;
+    const verdict = judgeClient(this.#socket, error, this.#options.trustDomain);
+    if (!verdict.ok) return this.#fail(verdict.reason, verdict.detail, verdict.peer);
+    this.#deadline?.[Symbol.dispose]();
+    this.#peer = verdict.peer;
+    this.#options.metrics.inbound.handshakes++;
+    this.#connection = new Http2Connection({
+      role: "server",
+      transport: new SocketTransport(this.#socket),
+      handler: this,
+      settings: { maxConcurrentStreams: MAX_STREAMS },
+    });
+  }
+
+  received(chunk: Uint8Array): void {
+    this.#connection?.receive(chunk);
+  }
+
+  writable(): void {
+    this.#connection?.transportWritable();
+  }
+
+  ended(): void {
+    this.#socket.end();
+  }
+
+  closed(): void {
+    // Bun calls this inside `terminate()`, and a transport must not call back into its connection.
+    queueMicrotask(() => {
+      if (this.#connection === undefined) this.#fail("failed-handshake", "the client closed the connection");
+      else this.#connection.transportClosed();
+      this.#end();
+    });
+  }
+
+  // HTTP/2.
+
+  onStream(stream: Http2Stream, headers: HeaderList, _endStream: boolean): StreamHandler | undefined {
+    const { network, clock, metrics, accessLog, authorize } = this.#options;
+    if (this.#peer === undefined) return undefined;
+    const context = {
+      network,
+      clock,
+      metrics,
+      accessLog,
+      authorize,
+      peer: this.#peer,
+      source: this.#source,
+      localIp: this.#localIp,
+    };
+    return InboundStream.accept(context, stream, headers);
+  }
+
+  onClose(): void {
+    this.#end();
+  }
+
+  #fail(reason: Reason, detail: string, peer?: SpiffeId): void {
+    if (this.#over) return;
+    const { metrics, accessLog, network } = this.#options;
+    metrics.inbound.handshakesFailed++;
+    accessLog.record({
+      direction: "inbound",
+      reason,
+      source: this.#source,
+      destination: this.#localIp === undefined ? undefined : { ip: this.#localIp, port: network.ports.hbone },
+      peer,
+      detail,
+    });
+    this.#socket.terminate();
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#deadline?.[Symbol.dispose]();
+    this.#onOver();
+  }
+}

@@ -1,0 +1,90 @@
+/**
+ * Bun's sockets as the proxy uses them: one set of callbacks for all, which hands each event to the owner of the
+ * socket. Hot path: no closure is made per socket or per chunk.
+ *
+ * What Bun 1.4.5 does (each seen by running it): `shutdown()` sends a FIN and keeps reading; `end()` closes both ways;
+ * `terminate()` sends a RST (SO_LINGER 0). Once we have shut down, the peer's FIN comes as `close` without `end`.
+ * `write` answers -1 on a closed socket. A chunk may still arrive after `pause()`.
+ */
+import type { Millis } from "../mesh/index.ts";
+
+/** What owns a socket; replaced at any time by assigning `socket.data`. */
+export interface SocketOwner {
+  opened(socket: OwnedSocket): void;
+  /** The chunk is the owner's to keep. */
+  received(chunk: Uint8Array): void;
+  /** Room to write again; may come without need. */
+  writable(): void;
+  /** The peer sent a FIN. */
+  ended(): void;
+  /** Always the last call. An error means that the connection broke (RST, timeout) and did not end by FINs. */
+  closed(error: Error | undefined): void;
+  /** TLS only. `error` is the verdict on the peer's chain: the boolean that Bun passes is not to be trusted. */
+  handshaken?(error: Error | null): void;
+}
+
+export type OwnedSocket = Bun.Socket<SocketOwner>;
+
+/** Both legs: a keep-alive probe after this long without traffic finds a peer that vanished. */
+const KEEP_ALIVE_AFTER: Millis = 180_000;
+
+/** Dispatches each event of a socket to `socket.data`. */
+export const OWNER_HANDLERS = {
+  open(socket: OwnedSocket): void {
+    socket.data.opened(socket);
+  },
+  data(socket: OwnedSocket, chunk: Buffer): void {
+    socket.data.received(chunk);
+  },
+  drain(socket: OwnedSocket): void {
+    socket.data.writable();
+  },
+  end(socket: OwnedSocket): void {
+    socket.data.ended();
+  },
+  close(socket: OwnedSocket, error?: Error): void {
+    socket.data.closed(error);
+  },
+  error: broken,
+} as const;
+
+/**
+ * For the plain half of a socket that `upgradeTLS` took over: Bun would hand it the ciphertext too (seen with 1.4.5), as a
+ * copy of every chunk. Without a `data` callback it does not.
+ */
+export const UPGRADED_HANDLERS = {
+  drain(): void {},
+  error(): void {},
+} as const;
+
+/** `OWNER_HANDLERS` with a TLS verdict. */
+export const TLS_HANDLERS = {
+  ...OWNER_HANDLERS,
+  handshake(socket: OwnedSocket, _success: boolean, error: Error | null): void {
+    socket.data.handshaken?.(error);
+  },
+} as const;
+
+/** NODELAY, because frames are coalesced above; keep-alive, because streams have no idle timeout. */
+export function tune(socket: OwnedSocket): void {
+  socket.setNoDelay(true);
+  socket.setKeepAlive(true, KEEP_ALIVE_AFTER);
+}
+
+/** Closes with a RST: the application sees an error, never an empty success (dataplane.md §3). */
+export function abort(socket: OwnedSocket): void {
+  socket.terminate();
+}
+
+let onDefect: (error: Error) => void = () => undefined;
+
+/** Where an exception thrown by an owner goes: Bun hands it to the socket's `error` and would otherwise lose it. */
+export function reportDefects(report: (error: Error) => void): void {
+  onDefect = report;
+}
+
+/** Bun calls this when a callback threw, and when an established TLS session failed. */
+function broken(socket: OwnedSocket, error: Error): void {
+  if (!("code" in error)) onDefect(error);
+  socket.terminate();
+}

@@ -1,0 +1,179 @@
+/** A small mesh in one process: a fake operator, real proxies on loopback addresses, applications beside them. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { systemClock, systemRandom } from "../cli/system.ts";
+import { Authority, parseTrustDomain, type SpiffeId } from "../identity/index.ts";
+import { ENV, type Ip, PORTS, ROOT_CERTIFICATE_FILE, serviceKey, TOKEN_FILE, type Workload } from "../mesh/index.ts";
+import { readConfig } from "../proxy/config.ts";
+import { Sidecar } from "../proxy/sidecar.ts";
+import { FakeOperator } from "./fake-operator.ts";
+import { FakeOriginalDestination, loopbackAddress, loopbackPod } from "./fake-original-destination.ts";
+import { MemoryLogger } from "./memory-logger.ts";
+
+export const TRUST_DOMAIN = parseTrustDomain("cluster.local");
+
+/** A CA on the machine's clock. */
+export function makeAuthority(): Authority {
+  return Authority.create({ trustDomain: TRUST_DOMAIN, clock: systemClock, random: systemRandom });
+}
+
+export class LoopbackPod {
+  readonly name: string;
+  readonly ip: Ip;
+  readonly redirects = new FakeOriginalDestination();
+  readonly logger = new MemoryLogger();
+  readonly sidecar: Sidecar;
+  readonly #abort = new AbortController();
+
+  constructor(name: string, ip: Ip, directory: string, operatorPort: number, hbone?: number) {
+    this.name = name;
+    this.ip = ip;
+    const env = {
+      [ENV.podName]: name,
+      [ENV.podNamespace]: "shop",
+      [ENV.podUid]: `uid-${name}`,
+      [ENV.podIps]: ip,
+      [ENV.serviceAccount]: name,
+      [ENV.operatorAddress]: `127.0.0.1:${operatorPort}`,
+    };
+    this.sidecar = new Sidecar(readConfig(env, directory), loopbackPod(ip, this.redirects, hbone), {
+      clock: systemClock,
+      random: systemRandom,
+      logger: this.logger,
+      version: "test",
+    });
+  }
+
+  get id(): SpiffeId {
+    return `spiffe://${TRUST_DOMAIN}/ns/shop/sa/${this.name}` as SpiffeId;
+  }
+
+  start(): Promise<void> {
+    return this.sidecar.start(this.#abort.signal);
+  }
+
+  async stop(): Promise<void> {
+    this.#abort.abort();
+    await this.sidecar.stop();
+  }
+
+  /** A connection of the application, which the kernel redirects to the proxy. */
+  dial(ip: Ip, port: number): Socket {
+    this.redirects.set(PORTS.outbound, { ip, port });
+    return connect({ host: this.ip, port: PORTS.outbound, allowHalfOpen: true });
+  }
+
+  /** Plaintext from outside the mesh, which the kernel redirects to the proxy. */
+  dialPlaintext(port: number, ip: Ip = this.ip): Socket {
+    this.redirects.set(PORTS.inboundPlaintext, { ip, port });
+    return connect({ host: this.ip, port: PORTS.inboundPlaintext, allowHalfOpen: true });
+  }
+
+  /** What discovery says of it. */
+  workload(changes: Partial<Workload> = {}): Workload {
+    return {
+      uid: `uid-${this.name}`,
+      name: this.name,
+      namespace: "shop",
+      serviceAccount: this.name,
+      trustDomain: TRUST_DOMAIN,
+      ips: [this.ip],
+      node: "node",
+      tunnel: "hbone",
+      healthy: true,
+      services: {},
+      authorizationPolicies: [],
+      ...changes,
+    };
+  }
+
+  /** `/metrics` as a scrape sees it. */
+  async metrics(): Promise<string> {
+    return (await fetch(`http://${this.ip}:${PORTS.metrics}/metrics`)).text();
+  }
+}
+
+export class LoopbackMesh {
+  readonly authority = makeAuthority();
+  readonly operator = new FakeOperator(this.authority);
+  readonly #directory = mkdtempSync(join(tmpdir(), "tulle-test-"));
+  readonly #pods: LoopbackPod[] = [];
+  readonly #servers: Server[] = [];
+
+  static async start(): Promise<LoopbackMesh> {
+    const mesh = new LoopbackMesh();
+    await mesh.operator.start();
+    return mesh;
+  }
+
+  /** A meshed pod that discovery knows; its proxy is not started. */
+  pod(name: string, hbone?: number): LoopbackPod {
+    const directory = mkdtempSync(join(this.#directory, `${name}-`));
+    writeFileSync(join(directory, TOKEN_FILE), `shop/${name}\n`);
+    writeFileSync(join(directory, ROOT_CERTIFICATE_FILE), this.authority.bundle().pem());
+    const pod = new LoopbackPod(name, loopbackAddress(), directory, this.operator.port, hbone);
+    this.#pods.push(pod);
+    this.operator.addresses.push({ kind: "workload", workload: pod.workload() });
+    return pod;
+  }
+
+  /** The pod as an endpoint of a service with one port. */
+  service(name: string, vip: Ip, port: number, targetPort: number, pods: readonly LoopbackPod[]): void {
+    const hostname = `${name}.shop.svc.cluster.local`;
+    const key = serviceKey("shop", hostname);
+    for (const pod of pods) {
+      const index = this.operator.addresses.findIndex(
+        (address) => address.kind === "workload" && address.workload.name === pod.name,
+      );
+      const workload = pod.workload({ services: { [key]: [{ servicePort: port, targetPort }] } });
+      this.operator.addresses[index] = { kind: "workload", workload };
+    }
+    this.operator.addresses.push({
+      kind: "service",
+      service: { name, namespace: "shop", hostname, vips: [vip], ports: [{ servicePort: port, targetPort }] },
+    });
+  }
+
+  /** An application that listens. */
+  async listen(ip: Ip, port: number, onConnection: (socket: Socket) => void): Promise<void> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      socket.on("error", () => undefined);
+      onConnection(socket);
+    });
+    this.#servers.push(server);
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(port, ip, resolve);
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.#pods.map((pod) => pod.stop()));
+    for (const server of this.#servers) server.close();
+    this.operator.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
+
+/** Everything that a socket brings, and how it ends: `fin`, or the code of the error (`ECONNRESET`). */
+export function drained(socket: Socket): Promise<{ readonly bytes: Buffer; readonly end: string }> {
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = [];
+    const done = (end: string) => resolve({ bytes: Buffer.concat(chunks), end });
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("end", () => done("fin"));
+    socket.on("error", (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
+    socket.on("close", () => done("close"));
+  });
+}
+
+/** Waits until something holds, at most 3 s. */
+export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  for (let i = 0; i < 300; i++) {
+    if (await holds()) return;
+    await Bun.sleep(10);
+  }
+  throw new Error(`after 3 s still not: ${what}`);
+}
