@@ -11,13 +11,54 @@ interface CommandEntry {
 }
 
 const COMMANDS: Readonly<Record<string, CommandEntry>> = {
+  demo: {
+    summary: "show the mesh at work on this machine",
+    load: async () => (await import("./demo.ts")).demoCommand(),
+  },
   init: {
     summary: "write the pod's iptables rules (runs in the init container)",
     load: async () => (await import("./init.ts")).initCommand(),
   },
+  proxy: {
+    summary: "the sidecar (runs in the pod)",
+    load: async () => (await import("./proxy.ts")).proxyCommand(),
+  },
   inject: {
     summary: "add the sidecar to the pods of a manifest",
     load: async () => (await import("./inject.ts")).injectCommand(),
+  },
+  play: {
+    summary: "run a manifest on this machine, each pod in namespaces of its own",
+    load: async () => (await import("./play.ts")).playCommand(),
+  },
+  get: {
+    summary: "list what a running play holds",
+    load: async () => (await import("./running.ts")).listCommand(),
+  },
+  logs: {
+    summary: "print what a container wrote",
+    load: async () => (await import("./running.ts")).logsCommand(),
+  },
+  exec: {
+    summary: "run a command in a container of a running play",
+    load: async () => (await import("./running.ts")).execCommand(),
+  },
+  apply: {
+    summary: "add or change objects of a running play",
+    load: async () => (await import("./running.ts")).applyCommand(),
+  },
+  delete: {
+    summary: "delete objects of a running play",
+    load: async () => (await import("./running.ts")).deleteCommand(),
+  },
+  stop: {
+    summary: "end the running play and clean up after a killed one",
+    load: async () => (await import("./running.ts")).stopCommand(),
+  },
+  inner: {
+    summary: "the local node (started by play)",
+    load: async () => (await import("./play.ts")).innerCommand(),
+    hidden: true,
   },
   version: {
     summary: "print the version",

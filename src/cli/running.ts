@@ -1,0 +1,289 @@
+/** The commands against a running play: get, logs, exec, apply, delete, stop. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import {
+  CRUN,
+  LocalError,
+  PlayClient,
+  type PodStatus,
+  readyColumn,
+  restartsOf,
+  type Snapshot,
+  statusColumn,
+} from "../local/index.ts";
+import { readManifests } from "./play.ts";
+
+const DEFAULT_NAMESPACE = "default";
+const STOP_WAIT_MILLIS = 90_000;
+const STOP_POLL_MILLIS = 50;
+
+interface Scope {
+  readonly namespace: string;
+}
+
+interface GetOptions extends Scope {
+  readonly allNamespaces?: true;
+  readonly output: "table" | "json";
+}
+
+type Row = readonly string[];
+
+/** `tulle get pods|services|deployments|namespaces`. */
+export function listCommand(): Command {
+  return scoped(new Command("get"))
+    .summary("list what a running play holds")
+    .argument("<what>", "pods, services, deployments or namespaces", kindOf)
+    .argument("[name]", "one object alone")
+    .option("-A, --all-namespaces", "of every namespace")
+    .addOption(new Option("-o, --output <form>", "how to print it").choices(["table", "json"]).default("table"))
+    .addHelpText("after", "\nExample:\n  tulle get pods -A")
+    .action(async (what: Kind, name: string | undefined, options: GetOptions) => {
+      const snapshot = await PlayClient.find(process.env).snapshot();
+      const everywhere = options.allNamespaces === true || what === "namespaces";
+      const found = listed(what, snapshot).filter(
+        (one) => (everywhere || one.namespace === options.namespace) && (name === undefined || one.name === name),
+      );
+      if (name !== undefined && found.length === 0) {
+        throw new LocalError(
+          "not-found",
+          `there is no ${what.slice(0, -1)} ${name} in ${everywhere ? "any namespace" : options.namespace}`,
+          {
+            hint: `see \`tulle get ${what} -A\``,
+          },
+        );
+      }
+      if (options.output === "json") {
+        process.stdout.write(
+          `${JSON.stringify(
+            found.map((one) => one.json),
+            null,
+            2,
+          )}\n`,
+        );
+      } else if (found.length === 0) {
+        process.stderr.write(`no ${what}${everywhere ? "" : ` in namespace ${options.namespace}`}\n`);
+      } else {
+        const withNamespace = everywhere && what !== "namespaces";
+        const head = withNamespace ? ["NAMESPACE", ...HEADS[what]] : HEADS[what];
+        const rows = found.map((one) => (withNamespace ? [one.namespace, ...one.row] : one.row));
+        process.stdout.write(table([head, ...rows]));
+      }
+    });
+}
+
+/** `tulle logs POD`. */
+export function logsCommand(): Command {
+  return scoped(new Command("logs"))
+    .summary("print what a container wrote")
+    .argument("<pod>")
+    .option("-c, --container <name>", "which container; may be left out when there is one")
+    .option("-f, --follow", "go on until the container ends")
+    .option("-p, --previous", "of the run before this one")
+    .option("--tail <lines>", "the last lines alone", wholeNumber)
+    .action(
+      async (pod: string, options: Scope & { container?: string; follow?: true; previous?: true; tail?: number }) => {
+        const { namespace, container, tail } = options;
+        const follow = options.follow === true;
+        const previous = options.previous === true;
+        const log = await PlayClient.find(process.env).logs({ namespace, pod, container, tail, follow, previous });
+        if (log === undefined) return;
+        for await (const chunk of log) process.stdout.write(chunk);
+      },
+    );
+}
+
+/** `tulle exec POD -- COMMAND`, and `tulle exec --node -- COMMAND` for the node itself. */
+export function execCommand(): Command {
+  return scoped(new Command("exec"))
+    .summary("run a command in a container of a running play")
+    .argument("<words...>", "POD, then after -- the command")
+    .option("-c, --container <name>", "which container; may be left out when there is one")
+    .option("--node", "in the node's own namespaces, where the pods' network and rules are seen")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tulle exec web -c app -- cat /etc/resolv.conf\n  tulle exec --node -- ip route",
+    )
+    .action(async (words: string[], options: Scope & { container?: string; node?: true }) => {
+      const client = PlayClient.find(process.env);
+      const [pod = "", ...command] = options.node === true ? ["", ...words] : words;
+      if (command.length === 0) {
+        throw new LocalError("no-command", "there is no command to run", {
+          exitCode: 2,
+          hint: "tulle exec POD -c CONTAINER -- COMMAND",
+        });
+      }
+      const enter = ["nsenter", "-t", String(client.record.nodePid), "--net", "--mount", "--pid", "--"];
+      if (options.node !== true) {
+        const { containerId } = await client.execTarget(options.namespace, pod, options.container);
+        const tty = process.stdin.isTTY === true && process.stdout.isTTY === true ? ["--tty"] : [];
+        enter.push(...CRUN, "exec", ...tty, containerId);
+      }
+      const child = Bun.spawn([...enter, ...command], { stdio: ["inherit", "inherit", "inherit"] });
+      process.exitCode = await child.exited;
+    });
+}
+
+/** `tulle apply -f FILE`. */
+export function applyCommand(): Command {
+  return new Command("apply")
+    .summary("add or change objects of a running play")
+    .requiredOption("-f, --filename <file...>", "manifests; - for standard input")
+    .action(async ({ filename }: { filename: string[] }) => {
+      const client = PlayClient.find(process.env);
+      const { results, notices } = await client.apply({ files: await readManifests(filename) });
+      for (const notice of notices) process.stderr.write(`! ${notice}\n`);
+      tellResults(results);
+    });
+}
+
+/** `tulle delete -f FILE`, `tulle delete pod NAME`. */
+export function deleteCommand(): Command {
+  return scoped(new Command("delete"))
+    .summary("delete objects of a running play")
+    .argument("[kind]", "pod, deployment, service, …")
+    .argument("[name]")
+    .option("-f, --filename <file...>", "the objects of these manifests")
+    .option("--grace-period <seconds>", "how long containers may take to end", wholeNumber)
+    .option("--ignore-not-found", "objects that are not there are no error")
+    .action(
+      async (
+        kind: string | undefined,
+        name: string | undefined,
+        options: Scope & { filename?: string[]; gracePeriod?: number; ignoreNotFound?: true },
+      ) => {
+        const client = PlayClient.find(process.env);
+        const grace = options.gracePeriod === undefined ? {} : { grace: options.gracePeriod * 1000 };
+        const ignore = options.ignoreNotFound === true ? { ignoreNotFound: true } : {};
+        if (options.filename !== undefined && kind === undefined) {
+          const files = await readManifests(options.filename);
+          return tellResults((await client.delete({ files, ...grace, ...ignore })).results);
+        }
+        if (kind === undefined || name === undefined || options.filename !== undefined) {
+          throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", { exitCode: 2 });
+        }
+        const object = { kind, namespace: options.namespace, name };
+        tellResults((await client.delete({ object, ...grace, ...ignore })).results);
+      },
+    );
+}
+
+/** `tulle stop`: answers when nothing of the play is left. */
+export function stopCommand(): Command {
+  return new Command("stop").summary("end the running play").action(async () => {
+    const client = PlayClient.find(process.env);
+    await client.stop();
+    const { pid } = client.record;
+    for (const until = Date.now() + STOP_WAIT_MILLIS; Date.now() < until; await Bun.sleep(STOP_POLL_MILLIS)) {
+      if (!alive(pid)) return void process.stdout.write("stopped; nothing is left\n");
+    }
+    throw new LocalError(
+      "still-stopping",
+      `the play (process ${pid}) has not ended after ${STOP_WAIT_MILLIS / 1000} s`,
+      {
+        hint: `kill -9 ${pid} ends it at once and leaves nothing either`,
+      },
+    );
+  });
+}
+
+const KINDS = ["pods", "services", "deployments", "namespaces"] as const;
+type Kind = (typeof KINDS)[number];
+const SHORT: Readonly<Record<string, Kind>> = { po: "pods", svc: "services", deploy: "deployments", ns: "namespaces" };
+const HEADS: Readonly<Record<Kind, Row>> = {
+  pods: ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"],
+  services: ["NAME", "CLUSTER-IP", "PORTS", "ENDPOINTS", "AGE"],
+  deployments: ["NAME", "READY", "AGE"],
+  namespaces: ["NAME", "AGE"],
+};
+
+interface Listed {
+  readonly namespace: string;
+  readonly name: string;
+  readonly row: Row;
+  readonly json: object;
+}
+
+function listed(what: Kind, snapshot: Snapshot): readonly Listed[] {
+  const age = (createdAt: number): string => ageOf(snapshot.now - createdAt);
+  switch (what) {
+    case "pods":
+      return snapshot.pods.map((pod) => {
+        const view = { ...pod, status: statusColumn(pod), restarts: restartsOf(pod) };
+        const row = [pod.name, readyColumn(pod), view.status, String(view.restarts), age(pod.createdAt), firstIp(pod)];
+        return { namespace: pod.namespace, name: pod.name, row, json: view };
+      });
+    case "services":
+      return snapshot.services.map((one) => {
+        const ports = one.ports.map((port) => `${port.port}/${port.protocol}`).join(",");
+        const row = [one.name, one.clusterIps[0] ?? "None", ports, String(one.endpoints.length), age(one.createdAt)];
+        return { namespace: one.namespace, name: one.name, row, json: one };
+      });
+    case "deployments":
+      return snapshot.deployments.map((one) => {
+        const row = [one.name, `${one.ready}/${one.replicas}`, age(one.createdAt)];
+        return { namespace: one.namespace, name: one.name, row, json: one };
+      });
+    case "namespaces":
+      return snapshot.namespaces.map((one) => ({
+        namespace: "",
+        name: one.name,
+        row: [one.name, age(one.createdAt)],
+        json: one,
+      }));
+  }
+}
+
+function firstIp(pod: PodStatus): string {
+  return pod.ips[0] ?? "";
+}
+
+function scoped(command: Command): Command {
+  return command.option("-n, --namespace <name>", "namespace", DEFAULT_NAMESPACE);
+}
+
+function kindOf(text: string): Kind {
+  const word = text.toLowerCase();
+  const kind = SHORT[word] ?? KINDS.find((one) => one === word || one.slice(0, -1) === word);
+  if (kind === undefined) throw new InvalidArgumentError(`It is one of ${KINDS.join(", ")}.`);
+  return kind;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It is a whole number.");
+  return Number(text);
+}
+
+function tellResults(
+  results: readonly { readonly kind: string; readonly name: string; readonly outcome: string }[],
+): void {
+  for (const { kind, name, outcome } of results) process.stdout.write(`${kind.toLowerCase()}/${name} ${outcome}\n`);
+}
+
+function ageOf(millis: number): string {
+  const seconds = Math.max(0, Math.floor(millis / 1000));
+  if (seconds < 120) return `${seconds}s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 120 ? `${minutes}m` : `${Math.floor(minutes / 60)}h`;
+}
+
+/** Columns two spaces apart, the last one not padded. */
+function table(rows: readonly Row[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+          .join("  ")
+          .trimEnd()}\n`,
+    )
+    .join("");
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,86 @@
+/** What passes over the control socket, as JSON: `get`, `logs`, `apply`, `delete`, `stop` and `exec` against a running play. */
+import type { Ip, Millis } from "../../mesh/index.ts";
+import type { ObjectResult } from "../runner/cluster.ts";
+import type { PodStatus } from "../runner/status.ts";
+
+export interface NamespaceView {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdAt: Millis;
+}
+
+export interface ServiceListing {
+  readonly namespace: string;
+  readonly name: string;
+  /** Empty for a headless Service. */
+  readonly clusterIps: readonly Ip[];
+  readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
+  /** Addresses of the pods behind it that are ready. */
+  readonly endpoints: readonly Ip[];
+  readonly createdAt: Millis;
+}
+
+export interface DeploymentListing {
+  readonly namespace: string;
+  readonly name: string;
+  readonly replicas: number;
+  readonly ready: number;
+  readonly createdAt: Millis;
+}
+
+/** Everything that `get` shows. */
+export interface Snapshot {
+  readonly now: Millis;
+  readonly namespaces: readonly NamespaceView[];
+  readonly pods: readonly PodStatus[];
+  readonly services: readonly ServiceListing[];
+  readonly deployments: readonly DeploymentListing[];
+}
+
+export interface ApplyRequest {
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+}
+
+export interface ApplyAnswer {
+  readonly results: readonly ObjectResult[];
+  readonly notices: readonly string[];
+}
+
+/** Either the objects of manifests, or one by name. */
+export interface DeleteRequest {
+  readonly files?: ApplyRequest["files"];
+  readonly object?: { readonly kind: string; readonly namespace: string; readonly name: string };
+  /** Milliseconds; the pods' own grace when undefined. */
+  readonly grace?: Millis;
+  /** Objects of the files that are not there are no error. */
+  readonly ignoreNotFound?: boolean;
+}
+
+export interface DeleteAnswer {
+  readonly results: readonly ObjectResult[];
+}
+
+/** Where `exec` goes. */
+export interface ExecTarget {
+  readonly containerId: string;
+}
+
+export interface ErrorAnswer {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly hint?: string;
+    readonly exitCode: 1 | 2;
+  };
+}
+
+/** Paths of the control socket; the version is raised when a meaning changes. */
+export const PATHS = {
+  snapshot: "/v1/snapshot",
+  watch: "/v1/watch",
+  logs: "/v1/logs",
+  apply: "/v1/apply",
+  delete: "/v1/delete",
+  execTarget: "/v1/exec-target",
+  stop: "/v1/stop",
+} as const;

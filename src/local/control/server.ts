@@ -1,0 +1,135 @@
+/** The control socket of a running play: HTTP on a unix socket of mode 0600, so only the user who runs it may speak. */
+import { chmodSync } from "node:fs";
+import { TulleError } from "../../mesh/index.ts";
+import type { ContainerLog } from "../container/log.ts";
+import { LocalError } from "../errors.ts";
+import {
+  type ApplyAnswer,
+  type ApplyRequest,
+  type DeleteAnswer,
+  type DeleteRequest,
+  type ErrorAnswer,
+  type ExecTarget,
+  PATHS,
+  type Snapshot,
+} from "./protocol.ts";
+
+/** What the socket offers. */
+export interface ControlHandler {
+  snapshot(): Snapshot;
+  /** Calls after each change; disposing ends it. */
+  follow(changed: () => void): Disposable;
+  log(namespace: string, pod: string, container: string | undefined, previous: boolean): ContainerLog;
+  apply(request: ApplyRequest): Promise<ApplyAnswer>;
+  delete(request: DeleteRequest): Promise<DeleteAnswer>;
+  execTarget(namespace: string, pod: string, container: string | undefined): ExecTarget;
+  stop(): void;
+}
+
+/** Serves until disposed. Throws LocalError `control-socket`. */
+export function startControlServer(path: string, handler: ControlHandler): AsyncDisposable {
+  let server: Bun.Server<undefined>;
+  try {
+    server = Bun.serve({
+      unix: path,
+      fetch: async (request, own) => {
+        // Followed logs may be silent for as long as they like.
+        own.timeout(request, 0);
+        try {
+          return await route(request, handler);
+        } catch (error) {
+          return errorAnswer(error);
+        }
+      },
+    });
+    chmodSync(path, 0o600);
+  } catch (error) {
+    throw new LocalError("control-socket", `the control socket cannot be made: ${String(error)}`, { cause: error });
+  }
+  return { [Symbol.asyncDispose]: () => server.stop(true) };
+}
+
+async function route(request: Request, handler: ControlHandler): Promise<Response> {
+  const { pathname, searchParams } = new URL(request.url);
+  const namespace = searchParams.get("namespace") ?? "default";
+  const pod = searchParams.get("pod") ?? "";
+  const container = searchParams.get("container") ?? undefined;
+  switch (`${request.method} ${pathname}`) {
+    case `GET ${PATHS.snapshot}`:
+      return Response.json(handler.snapshot());
+    case `GET ${PATHS.watch}`:
+      return watch(handler, request.signal);
+    case `GET ${PATHS.logs}`: {
+      const log = handler.log(namespace, pod, container, searchParams.get("previous") === "true");
+      const tail = searchParams.get("tail");
+      const lines = tail === null ? undefined : Number(tail);
+      return searchParams.get("follow") === "true"
+        ? follow(log, lines, request.signal)
+        : new Response(bytes(log, lines));
+    }
+    case `POST ${PATHS.apply}`:
+      return Response.json(await handler.apply((await request.json()) as ApplyRequest));
+    case `POST ${PATHS.delete}`:
+      return Response.json(await handler.delete((await request.json()) as DeleteRequest));
+    case `GET ${PATHS.execTarget}`:
+      return Response.json(handler.execTarget(namespace, pod, container));
+    case `POST ${PATHS.stop}`:
+      handler.stop();
+      return Response.json({});
+    default:
+      throw new LocalError("unknown-request", `the running play does not know ${request.method} ${pathname}`, {
+        hint: "it is of another version: stop it with `tulle stop` and start it again",
+      });
+  }
+}
+
+function bytes(log: ContainerLog, lines: number | undefined): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(log.read(lines));
+}
+
+function follow(log: ContainerLog, lines: number | undefined, signal: AbortSignal): Response {
+  let following: Disposable | undefined;
+  const end = () => following?.[Symbol.dispose]();
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(log.read(lines).slice());
+      following = log.follow((chunk) => {
+        if (chunk !== undefined) controller.enqueue(chunk);
+        else controller.close();
+      });
+      signal.addEventListener("abort", end, { once: true });
+    },
+    cancel: end,
+  });
+  return new Response(stream);
+}
+
+/** One snapshot a line, the first at once, then after each change. */
+function watch(handler: ControlHandler, signal: AbortSignal): Response {
+  const encoder = new TextEncoder();
+  let following: Disposable | undefined;
+  const end = () => following?.[Symbol.dispose]();
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      const send = () => controller.enqueue(encoder.encode(`${JSON.stringify(handler.snapshot())}\n`));
+      send();
+      following = handler.follow(send);
+      signal.addEventListener("abort", end, { once: true });
+    },
+    cancel: end,
+  });
+  return new Response(stream);
+}
+
+function errorAnswer(error: unknown): Response {
+  const known = error instanceof TulleError;
+  const answer: ErrorAnswer = {
+    error: {
+      code: known ? error.code : "defect",
+      message: known ? error.message : error instanceof Error ? (error.stack ?? error.message) : String(error),
+      ...(known && error.hint !== undefined ? { hint: error.hint } : {}),
+      exitCode: known ? error.exitCode : 1,
+    },
+  };
+  return Response.json(answer, { status: 422 });
+}

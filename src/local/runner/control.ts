@@ -1,0 +1,165 @@
+/** What the control socket's requests mean for a cluster. */
+import { type Clock, objectKey } from "../../mesh/index.ts";
+import type { ContainerLog } from "../container/log.ts";
+import type {
+  ApplyAnswer,
+  ApplyRequest,
+  DeleteAnswer,
+  DeleteRequest,
+  ExecTarget,
+  Snapshot,
+} from "../control/protocol.ts";
+import type { ControlHandler } from "../control/server.ts";
+import { LocalError } from "../errors.ts";
+import { parseManifests } from "../manifest/parse.ts";
+import { formatProblem } from "../manifest/problems.ts";
+import type { Cluster, ObjectResult } from "./cluster.ts";
+import type { PodWorker } from "./pod.ts";
+import type { ServiceNetwork } from "./services.ts";
+
+export class ClusterControl implements ControlHandler {
+  readonly #cluster: Cluster;
+  readonly #network: ServiceNetwork;
+  readonly #clock: Clock;
+  readonly #onStop: () => void;
+  readonly #followers = new Set<() => void>();
+
+  constructor(options: {
+    readonly cluster: Cluster;
+    readonly network: ServiceNetwork;
+    readonly clock: Clock;
+    readonly stop: () => void;
+  }) {
+    this.#cluster = options.cluster;
+    this.#network = options.network;
+    this.#clock = options.clock;
+    this.#onStop = options.stop;
+  }
+
+  /** Something changed: the watchers hear of it. */
+  changed(): void {
+    for (const follower of this.#followers) follower();
+  }
+
+  follow(changed: () => void): Disposable {
+    this.#followers.add(changed);
+    return { [Symbol.dispose]: () => void this.#followers.delete(changed) };
+  }
+
+  snapshot(): Snapshot {
+    const cluster = this.#cluster;
+    const pods = cluster.pods;
+    const services = [...this.#network.services.values()].map((service) => {
+      const known = this.#network.endpoints(service.namespace, service.name)?.endpoints ?? [];
+      return {
+        namespace: service.namespace,
+        name: service.name,
+        clusterIps: service.clusterIps,
+        ports: service.ports,
+        endpoints: known.filter((one) => one.ready).map((one) => one.ip),
+        createdAt: cluster.createdAt("Service", service.namespace, service.name),
+      };
+    });
+    const deployments = cluster.objects.flatMap(({ object, namespace }) => {
+      if (object.kind !== "Deployment") return [];
+      const { name } = object.metadata;
+      const own = pods.filter((pod) => pod.plan.namespace === namespace && pod.plan.owner?.name === name);
+      const ready = own.filter((pod) => pod.ready).length;
+      const createdAt = cluster.createdAt("Deployment", namespace, name);
+      return [{ namespace, name, replicas: object.spec.replicas ?? 1, ready, createdAt }];
+    });
+    return {
+      now: this.#clock.now(),
+      namespaces: [...cluster.namespaces].map(([name, labels]) => ({
+        name,
+        labels,
+        createdAt: cluster.createdAt("Namespace", "", name),
+      })),
+      pods: pods.map((pod) => pod.status),
+      services,
+      deployments,
+    };
+  }
+
+  log(namespace: string, podName: string, container: string | undefined, previous: boolean): ContainerLog {
+    const pod = this.#pod(namespace, podName);
+    const name = this.#container(pod, container);
+    const log = pod.log(name, previous);
+    if (log !== undefined) return log;
+    const what = previous ? "has not been restarted" : "has not been started yet";
+    throw new LocalError("no-log", `container ${name} of pod ${podName} ${what}`, { hint: "see `tulle get pods`" });
+  }
+
+  async apply(request: ApplyRequest): Promise<ApplyAnswer> {
+    const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
+    this.#network.checkServices(manifest.objects);
+    const results = this.#cluster.apply(manifest.objects);
+    return { results, notices: manifest.notices.map(formatProblem) };
+  }
+
+  async delete(request: DeleteRequest): Promise<DeleteAnswer> {
+    const grace = request.grace;
+    if (request.object !== undefined) {
+      const { kind, namespace, name } = request.object;
+      return { results: [await this.#cluster.delete(kind, namespace, name, { grace })] };
+    }
+    const { objects } = parseManifests(request.files ?? [], { existing: this.#cluster.objects });
+    const results: ObjectResult[] = [];
+    let missing: LocalError | undefined;
+    // Backwards, so that a Namespace goes after what it holds.
+    await Promise.all(
+      [...objects].reverse().map(async ({ object, namespace }) => {
+        try {
+          results.push(await this.#cluster.delete(object.kind, namespace, object.metadata.name, { grace }));
+        } catch (error) {
+          if (!(error instanceof LocalError) || error.code !== "not-found") throw error;
+          missing ??= error;
+        }
+      }),
+    );
+    if (missing !== undefined && request.ignoreNotFound !== true) throw missing;
+    return { results };
+  }
+
+  execTarget(namespace: string, podName: string, container: string | undefined): ExecTarget {
+    const pod = this.#pod(namespace, podName);
+    const name = this.#container(pod, container);
+    const state = pod.status.containers.find((one) => one.name === name)?.state;
+    if (state?.kind !== "running") {
+      throw new LocalError("not-running", `container ${name} of pod ${podName} is not running`, {
+        hint: "see `tulle get pods`, and `tulle logs` for what it said",
+      });
+    }
+    return { containerId: pod.containerId(name) };
+  }
+
+  stop(): void {
+    this.#onStop();
+  }
+
+  /** A pod by name, or `deployment/NAME` for one of its pods. */
+  #pod(namespace: string, name: string): PodWorker {
+    const deployment = /^deploy(?:ment)?\/(.+)$/.exec(name)?.[1];
+    const own = this.#cluster.pods.filter((pod) => pod.plan.namespace === namespace);
+    const found =
+      deployment === undefined
+        ? own.find((pod) => pod.plan.name === name.replace(/^pod\//, ""))
+        : own.filter((pod) => pod.plan.owner?.name === deployment).sort((a, b) => Number(b.ready) - Number(a.ready))[0];
+    if (found !== undefined) return found;
+    const elsewhere = this.#cluster.pods.find((pod) => pod.plan.name === name);
+    throw new LocalError("not-found", `there is no pod ${name} in namespace ${namespace}`, {
+      hint:
+        elsewhere === undefined
+          ? "see `tulle get pods -A`"
+          : `${objectKey(elsewhere.plan.namespace, name)} exists: add -n ${elsewhere.plan.namespace}`,
+    });
+  }
+
+  #container(pod: PodWorker, name: string | undefined): string {
+    if (name === undefined) return pod.defaultContainer;
+    if (pod.containerNames.includes(name)) return name;
+    throw new LocalError("not-found", `pod ${pod.plan.name} has no container ${name}`, {
+      hint: `it has ${pod.containerNames.join(", ")}`,
+    });
+  }
+}
