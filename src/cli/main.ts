@@ -51,6 +51,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "delete objects of a running play",
     load: async () => (await import("./running.ts")).deleteCommand(),
   },
+  rotate: {
+    summary: "make every proxy take a new certificate with a new key",
+    load: async () => (await import("./rotate.ts")).rotateCommand(),
+  },
   stop: {
     summary: "end the running play and clean up after a killed one",
     load: async () => (await import("./running.ts")).stopCommand(),

@@ -17,7 +17,7 @@ import {
   runInner,
   supervise,
 } from "../local/index.ts";
-import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, formatCidr, type Mode, TulleError } from "../mesh/index.ts";
+import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, formatCidr, type Mode } from "../mesh/index.ts";
 import { PlayScreen } from "./play-screen.ts";
 import { isCompiled, selfCommand } from "./self.ts";
 import { systemClock, systemRandom } from "./system.ts";
@@ -105,15 +105,6 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
   checkRoot();
   const read = await readManifests(files);
   const manifest = parseManifests(read);
-  if (options.inject) {
-    throw new TulleError(
-      "no-mesh-yet",
-      "this version cannot mesh the pods that it runs: the operator is not part of it yet",
-      {
-        hint: "run them as they are with --no-inject; `tulle inject FILE` shows what would be added",
-      },
-    );
-  }
   if (options.detach === true) return detach(read, options);
   const plan = await addresses(options);
   const config: Omit<NodeConfig, "version" | "stateDirectory" | "egress"> = {
@@ -132,13 +123,13 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
     stop.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, interrupted);
-  // A detached play outlives the terminal that it wrote to.
-  process.stdout.on("error", () => undefined);
-  const screen = new PlayScreen(process.stdout, { detached: false });
-  const background = options.background === true;
-  const tell = background
-    ? (event: PlayEvent) => void process.stdout.write(`${JSON.stringify(event)}\n`)
-    : (event: PlayEvent) => screen.show(event);
+  // A play outlives the terminal or pipe that it wrote to: its pods are not the reader's.
+  process.stdout.removeAllListeners("error").on("error", () => undefined);
+  const screen = options.background === true ? undefined : new PlayScreen(process.stdout, { detached: false });
+  const tell =
+    screen === undefined
+      ? (event: PlayEvent) => void process.stdout.write(`${JSON.stringify(event)}\n`)
+      : (event: PlayEvent) => screen.show(event);
   for (const notice of manifest.notices) tell({ type: "notice", text: formatProblem(notice) });
   const code = await supervise({
     version: VERSION,
@@ -150,7 +141,7 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
     signal: stop.signal,
     force: force.signal,
   });
-  if (!background) screen.stopped();
+  screen?.stopped();
   return code;
 }
 

@@ -2,15 +2,19 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import {
   CRUN,
+  cleanLeftOver,
   LocalError,
+  liveRunner,
   PlayClient,
   type PodStatus,
   readyColumn,
   restartsOf,
   type Snapshot,
+  statePaths,
   statusColumn,
 } from "../local/index.ts";
 import { readManifests } from "./play.ts";
+import { VERSION } from "./version.ts";
 
 const DEFAULT_NAMESPACE = "default";
 const STOP_WAIT_MILLIS = 90_000;
@@ -168,7 +172,11 @@ export function deleteCommand(): Command {
 
 /** `tulle stop`: answers when nothing of the play is left. */
 export function stopCommand(): Command {
-  return new Command("stop").summary("end the running play").action(async () => {
+  return new Command("stop").summary("end the running play, or clean up after a killed one").action(async () => {
+    const paths = statePaths(process.env);
+    if (liveRunner(paths) === undefined && cleanLeftOver(paths, VERSION) !== undefined) {
+      return void process.stdout.write("the play had been killed; what it left is gone\n");
+    }
     const client = PlayClient.find(process.env);
     await client.stop();
     const { pid } = client.record;

@@ -114,7 +114,12 @@ export class Reporter implements Disposable {
       leaf:
         leaf === undefined
           ? undefined
-          : { serial: leaf.serial, issuerKeyId: leaf.issuerKeyId, notAfterMillis: leaf.notAfter },
+          : {
+              serial: leaf.serial,
+              issuerKeyId: leaf.issuerKeyId,
+              notAfterMillis: leaf.notAfter,
+              epoch: leaf.epoch,
+            },
       draining: sources.draining(),
       counters: counters(sources.metrics),
       edges: [...sources.edges.all()].map((edge) => ({

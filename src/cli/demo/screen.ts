@@ -18,9 +18,16 @@ export function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** The facts of a step, indented under it and cut to 100 columns. */
+const WIDTH = 100;
+const INDENT = 4;
+
+/** The facts of a step, indented under it; a longer line goes on below, indented further. */
 export function facts(lines: readonly string[]): void {
-  for (const line of lines) say(dim(`    ${line.length > 94 ? `${line.slice(0, 93)}…` : line}`));
+  for (const line of lines) {
+    for (let at = 0, indent = INDENT; at === 0 || at < line.length; at += WIDTH - indent, indent = INDENT + 2) {
+      say(dim(`${" ".repeat(indent)}${line.slice(at, at + WIDTH - indent)}`));
+    }
+  }
 }
 
 export function stepTitle(number: number, of: number, title: string): void {
@@ -35,12 +42,12 @@ export function stepEnd(held: boolean, fact: string, seconds: number): void {
 export function table(results: readonly StepResult[]): void {
   const width = Math.max(...results.map((result) => result.title.length));
   say("");
-  say(bold(`${"step".padEnd(width + 4)}held  what was seen`));
+  say(bold(`${"step".padEnd(width + 6)}held  what was seen`));
   results.forEach((result, index) => {
-    const room = 100 - (width + 10);
+    const room = WIDTH - (width + 12);
     const fact = result.fact.length > room ? `${result.fact.slice(0, room - 1)}…` : result.fact;
     const mark = result.held ? green("yes ") : red("NO  ");
-    say(`${String(index + 1).padStart(2)}  ${result.title.padEnd(width)}${mark}  ${fact}`);
+    say(`${String(index + 1).padStart(2)}  ${result.title.padEnd(width)}  ${mark}  ${fact}`);
   });
   say("");
 }

@@ -48,7 +48,7 @@ async function authority(scene: Scene) {
   const print = createHash("sha256").update(root).digest("hex");
   return {
     held: certificate.isCa && certificate.notAfter > Date.now(),
-    fact: `ECDSA P-256 root, sha256 ${print.slice(0, 16)}…, until ${day(certificate)}`,
+    fact: `P-256 root, until ${day(certificate).slice(0, 10)}, sha256 ${print.slice(0, 16)}…`,
   };
 }
 
@@ -69,7 +69,7 @@ async function injected(scene: Scene) {
   const wanted = all(scene, NAMESPACE).length;
   return {
     held: wanted > 0 && names.length === wanted,
-    fact: `${names.length} of ${wanted} pods of namespace ${NAMESPACE} run a ready sidecar`,
+    fact: `${names.length} of ${wanted} pods of namespace ${NAMESPACE} have a ready sidecar`,
     lines: names,
   };
 }
@@ -116,8 +116,8 @@ async function wire(scene: Scene) {
   const outside = plain.includes(marker);
   return {
     held: meshed.length > 1000 && !inMesh && outside,
-    fact: `marker ${inMesh ? "FOUND" : "not found"} in ${meshed.length} captured bytes; without the mesh ${outside ? "found" : "NOT found"}`,
-    lines: [`meshed: ${meshed.length} bytes captured; unmeshed: ${plain.length} bytes captured`],
+    fact: `marker ${inMesh ? "FOUND" : "not found"} in the capture; without the mesh ${outside ? "found" : "NOT found"}`,
+    lines: [`captured: ${meshed.length} bytes with the mesh, ${plain.length} bytes without it`],
   };
 }
 
@@ -132,7 +132,7 @@ c.on("error", (e) => { console.error(e.code); process.exit(1); }); setTimeout(()
   const tunnelled = (await count(client, "outbound", "mtls")) - before;
   return {
     held: heard.code === 0 && banner.join(" ").startsWith("220") && tunnelled === 1,
-    fact: `"${banner.join(" ")}" after ${time} ms, over mTLS, without a timeout or an annotation`,
+    fact: `"${banner.join(" ")}" over mTLS after ${time} ms`,
   };
 }
 
@@ -145,7 +145,7 @@ async function intruder(scene: Scene) {
   const line = log.stdout.split("\n").findLast((one) => one.includes("refused-strict")) ?? "";
   return {
     held: tried.code !== 0 && tried.stdout === "" && refused === 1 && line !== "",
-    fact: `connection reset, reason refused-strict in metrics and log`,
+    fact: "reset; refused-strict in the server's metrics and log",
     lines: [tried.stderr.trim(), line],
   };
 }

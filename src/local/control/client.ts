@@ -10,6 +10,8 @@ import {
   type ErrorAnswer,
   type ExecTarget,
   PATHS,
+  type ReissueAnswer,
+  type ReissueState,
   type Snapshot,
 } from "./protocol.ts";
 
@@ -67,6 +69,14 @@ export class PlayClient {
   async execTarget(namespace: string, pod: string, container: string | undefined): Promise<ExecTarget> {
     const answer = await this.#ask("GET", `${PATHS.execTarget}?${search({ namespace, pod, container })}`);
     return (await answer.json()) as ExecTarget;
+  }
+
+  async reissue(): Promise<ReissueAnswer> {
+    return (await (await this.#ask("POST", PATHS.reissue)).json()) as ReissueAnswer;
+  }
+
+  async reissued(epoch: number): Promise<ReissueState> {
+    return (await (await this.#ask("GET", `${PATHS.reissue}?${search({ epoch })}`)).json()) as ReissueState;
   }
 
   async stop(): Promise<void> {

@@ -65,6 +65,18 @@ export interface ExecTarget {
   readonly containerId: string;
 }
 
+export interface ReissueAnswer {
+  /** What each proxy reports once it has a certificate that it asked for afterwards. */
+  readonly epoch: number;
+}
+
+export interface ReissueState {
+  /** Proxies that report. */
+  readonly proxies: number;
+  /** `namespace/pod` of those that have no certificate of the epoch yet. */
+  readonly waiting: readonly string[];
+}
+
 export interface ErrorAnswer {
   readonly error: {
     readonly code: string;
@@ -82,5 +94,6 @@ export const PATHS = {
   apply: "/v1/apply",
   delete: "/v1/delete",
   execTarget: "/v1/exec-target",
+  reissue: "/v1/reissue",
   stop: "/v1/stop",
 } as const;

@@ -11,6 +11,8 @@ import {
   type ErrorAnswer,
   type ExecTarget,
   PATHS,
+  type ReissueAnswer,
+  type ReissueState,
   type Snapshot,
 } from "./protocol.ts";
 
@@ -23,6 +25,9 @@ export interface ControlHandler {
   apply(request: ApplyRequest): Promise<ApplyAnswer>;
   delete(request: DeleteRequest): Promise<DeleteAnswer>;
   execTarget(namespace: string, pod: string, container: string | undefined): ExecTarget;
+  /** Makes every proxy ask for a new certificate. */
+  reissue(): ReissueAnswer;
+  reissued(epoch: number): ReissueState;
   stop(): void;
 }
 
@@ -73,6 +78,10 @@ async function route(request: Request, handler: ControlHandler): Promise<Respons
       return Response.json(await handler.delete((await request.json()) as DeleteRequest));
     case `GET ${PATHS.execTarget}`:
       return Response.json(handler.execTarget(namespace, pod, container));
+    case `POST ${PATHS.reissue}`:
+      return Response.json(handler.reissue());
+    case `GET ${PATHS.reissue}`:
+      return Response.json(handler.reissued(Number(searchParams.get("epoch") ?? 0)));
     case `POST ${PATHS.stop}`:
       handler.stop();
       return Response.json({});

@@ -27,7 +27,7 @@ export interface PodTemplate {
 export interface ClusterOptions {
   readonly random: Random;
   /** The meshed pod; undefined when nothing is injected. Throws InjectError for a pod that cannot be meshed. */
-  readonly inject: ((pod: PodTemplate, namespace: string) => PodTemplate) | undefined;
+  readonly inject: ((pod: PodTemplate) => PodTemplate) | undefined;
   /** What pods share; its `changed` is the cluster's business. */
   readonly node: Omit<PodNode, "changed" | "configMap">;
   /** Addresses for a new pod. */
@@ -117,8 +117,7 @@ export class Cluster {
     for (const placed of sorted) {
       const template = templateOf(placed.object);
       const labels = declared.get(placed.namespace)?.labels ?? this.#namespaces.get(placed.namespace);
-      if (template !== undefined)
-        this.#injected(template, placed.namespace, labels ?? this.#impliedLabels(placed.namespace));
+      if (template !== undefined) this.#injected(template, labels ?? this.#impliedLabels(placed.namespace));
     }
     const results: ObjectResult[] = [];
     for (const placed of sorted) {
@@ -191,14 +190,16 @@ export class Cluster {
     return { "kubernetes.io/metadata.name": namespace, ...inject };
   }
 
-  #injected(template: PodTemplate, namespace: string, labels: Readonly<Record<string, string>>): PodTemplate {
+  /** The namespace's label decides, the pod's where there is none; a pod may opt out of a meshed namespace. */
+  #injected(template: PodTemplate, labels: Readonly<Record<string, string>>): PodTemplate {
     const { inject } = this.#options;
-    return inject === undefined || labels[INJECT_LABEL] !== "enabled" ? template : inject(template, namespace);
+    const asked = labels[INJECT_LABEL] ?? template.metadata.labels?.[INJECT_LABEL];
+    return inject === undefined || asked !== "enabled" ? template : inject(template);
   }
 
   #start(namespace: string, name: string, template: PodTemplate, owner: PodWorker["plan"]["owner"]): void {
     const labels = this.#namespaces.get(namespace) ?? this.#impliedLabels(namespace);
-    const { metadata, spec } = this.#injected(template, namespace, labels);
+    const { metadata, spec } = this.#injected(template, labels);
     const ips = this.#options.takeAddresses();
     const pod = new PodWorker(
       {

@@ -12,6 +12,8 @@ export interface NodeConfig {
   /** How pods treat plaintext where neither namespace nor pod says. */
   readonly mode: Mode;
   readonly trustDomain: string;
+  /** Lifetime of workload certificates in milliseconds; the authority's default when undefined. */
+  readonly leafLifetime?: number | undefined;
   readonly ownImage: OwnImage;
   /** Both families, as `planAddresses` takes them. */
   readonly podCidr: string;

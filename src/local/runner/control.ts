@@ -1,5 +1,6 @@
 /** What the control socket's requests mean for a cluster. */
-import { type Clock, objectKey } from "../../mesh/index.ts";
+import { type Clock, OPERATOR_SERVICE_ACCOUNT, objectKey, SYSTEM_NAMESPACE } from "../../mesh/index.ts";
+import type { Operator } from "../../operator/index.ts";
 import type { ContainerLog } from "../container/log.ts";
 import type {
   ApplyAnswer,
@@ -7,6 +8,8 @@ import type {
   DeleteAnswer,
   DeleteRequest,
   ExecTarget,
+  ReissueAnswer,
+  ReissueState,
   Snapshot,
 } from "../control/protocol.ts";
 import type { ControlHandler } from "../control/server.ts";
@@ -17,10 +20,17 @@ import type { Cluster, ObjectResult } from "./cluster.ts";
 import type { PodWorker } from "./pod.ts";
 import type { ServiceNetwork } from "./services.ts";
 
+/** The operator of a meshed play, and what it logs. */
+export interface RunningMesh {
+  readonly operator: Operator;
+  readonly log: ContainerLog;
+}
+
 export class ClusterControl implements ControlHandler {
   readonly #cluster: Cluster;
   readonly #network: ServiceNetwork;
   readonly #clock: Clock;
+  readonly #mesh: RunningMesh | undefined;
   readonly #onStop: () => void;
   readonly #followers = new Set<() => void>();
 
@@ -28,11 +38,14 @@ export class ClusterControl implements ControlHandler {
     readonly cluster: Cluster;
     readonly network: ServiceNetwork;
     readonly clock: Clock;
+    /** Undefined when nothing is meshed. */
+    readonly mesh: RunningMesh | undefined;
     readonly stop: () => void;
   }) {
     this.#cluster = options.cluster;
     this.#network = options.network;
     this.#clock = options.clock;
+    this.#mesh = options.mesh;
     this.#onStop = options.stop;
   }
 
@@ -82,6 +95,10 @@ export class ClusterControl implements ControlHandler {
   }
 
   log(namespace: string, podName: string, container: string | undefined, previous: boolean): ContainerLog {
+    // The operator is no pod here, but is asked for like one.
+    if (this.#mesh !== undefined && namespace === SYSTEM_NAMESPACE && podName === OPERATOR_SERVICE_ACCOUNT) {
+      return this.#mesh.log;
+    }
     const pod = this.#pod(namespace, podName);
     const name = this.#container(pod, container);
     const log = pod.log(name, previous);
@@ -131,6 +148,22 @@ export class ClusterControl implements ControlHandler {
       });
     }
     return { containerId: pod.containerId(name) };
+  }
+
+  reissue(): ReissueAnswer {
+    if (this.#mesh === undefined) {
+      throw new LocalError("no-mesh", "this play has no mesh: it was started with --no-inject", { exitCode: 2 });
+    }
+    return { epoch: this.#mesh.operator.reissue() };
+  }
+
+  reissued(epoch: number): ReissueState {
+    const reports = [...(this.#mesh?.operator.reports.values() ?? [])];
+    const waiting = reports.filter((report) => (report.batch.leaf?.epoch ?? -1) < epoch);
+    return {
+      proxies: reports.length,
+      waiting: waiting.map((report) => objectKey(report.namespace, report.pod)).sort(),
+    };
   }
 
   stop(): void {

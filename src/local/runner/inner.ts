@@ -6,9 +6,12 @@ import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { type Clock, formatCidr, type Random, TulleError } from "../../mesh/index.ts";
 import { planAddresses } from "../addresses.ts";
 import { capabilitiesOfMask } from "../container/capabilities.ts";
+import { ContainerLog } from "../container/log.ts";
 import { startControlServer } from "../control/server.ts";
 import { resolvConf } from "../dns/resolv-conf.ts";
 import { startNameServer } from "../dns/server.ts";
+import { LocalMesh } from "../mesh/local-mesh.ts";
+import { operatorLogger } from "../mesh/operator-log.ts";
 import { hasIpv6, setUpNode } from "../node/network.ts";
 import { EGRESS_DEVICE, EGRESS_NAME_SERVER } from "../supervisor/egress.ts";
 import { INNER_STATE_DIRECTORY, NODE_PID_VARIABLE } from "../supervisor/spawn.ts";
@@ -110,9 +113,32 @@ async function run(
     podLives: (namespace, name, uid) => cluster.pod(namespace, name)?.plan.uid === uid,
   });
   const progress = new Progress(options, began);
+  const operatorLog = new ContainerLog();
+  const mesh = config.inject
+    ? open.use(
+        new LocalMesh({
+          trustDomain: config.trustDomain,
+          leafLifetime: config.leafLifetime,
+          image: config.ownImage.name,
+          version: config.version,
+          plan,
+          network,
+          signer,
+          clock,
+          random: options.random,
+          logger: operatorLogger("info", clock, operatorLog),
+        }),
+      )
+    : undefined;
+  if (mesh !== undefined) {
+    tell({
+      type: "step",
+      text: `authority made: root key ${mesh.authority.rootKeyId.slice(0, 16)}…; operator listens`,
+    });
+  }
   const cluster: Cluster = new Cluster({
     random: options.random,
-    inject: undefined,
+    inject: mesh === undefined ? undefined : (pod) => mesh.inject(pod),
     node: {
       clock,
       nodeIps: network.usable(plan.node),
@@ -139,7 +165,14 @@ async function run(
     },
   });
   network.attach(cluster);
-  const control: ClusterControl = new ClusterControl({ cluster, network, clock, stop: () => stop.resolve() });
+  mesh?.publish(cluster);
+  const control: ClusterControl = new ClusterControl({
+    cluster,
+    network,
+    clock,
+    mesh: mesh === undefined ? undefined : { operator: mesh.operator, log: operatorLog },
+    stop: () => stop.resolve(),
+  });
   network.checkServices(config.objects);
   cluster.apply(config.objects);
   open.use(startControlServer(`${INNER_STATE_DIRECTORY}/control.sock`, control));

@@ -56,6 +56,8 @@ export interface Leaf {
   /** Authority key identifier: which issuer signed it. Hexadecimal, lower case. */
   readonly issuerKeyId: string;
   readonly notAfterMillis: number;
+  /** The reissue epoch that was in force when it was asked for. */
+  readonly epoch: number;
 }
 
 export interface ReasonCount {
@@ -250,7 +252,7 @@ export const ReportBatch: MessageFns<ReportBatch> = {
 };
 
 function createBaseLeaf(): Leaf {
-  return { serial: "", issuerKeyId: "", notAfterMillis: 0 };
+  return { serial: "", issuerKeyId: "", notAfterMillis: 0, epoch: 0 };
 }
 
 export const Leaf: MessageFns<Leaf> = {
@@ -263,6 +265,9 @@ export const Leaf: MessageFns<Leaf> = {
     }
     if (message.notAfterMillis !== 0) {
       writer.uint32(24).uint64(message.notAfterMillis);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(32).uint64(message.epoch);
     }
     return writer;
   },
@@ -302,6 +307,14 @@ export const Leaf: MessageFns<Leaf> = {
             }
 
             message.notAfterMillis = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
             continue;
           }
         }

@@ -1,0 +1,139 @@
+/**
+ * Accepts TLS connections with whatever certificate is the newest at that moment (Bun's servers cannot change theirs,
+ * and `setSecureContext` on a listener is not to be trusted) and hands each on as a Node stream.
+ */
+import type { Duplex } from "node:stream";
+import { type Clock, formatAuthority, type Logger, type Millis, parseIp } from "../mesh/index.ts";
+import { OperatorError } from "./errors.ts";
+import type { ServerMaterial } from "./server-certificate.ts";
+import { type SocketEvents, TlsDuplex } from "./tls-duplex.ts";
+
+export interface AcceptorOptions {
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly what: string;
+  readonly material: () => ServerMaterial;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onConnection: (connection: Duplex) => void;
+}
+
+const HANDSHAKE_LIMIT: Millis = 10_000;
+/** Connections that have not shown who they are yet; more are closed at once. */
+const MOST_HANDSHAKES = 1_024;
+/** SSL_OP_NO_TLSv1, _1_1 and _1_2. */
+const TLS_1_3_ONLY = 0x04000000 | 0x08000000 | 0x10000000;
+/** ALPN in wire form: Bun does not understand the text form. */
+const ALPN_H2 = Buffer.from("\x02h2");
+const KEEP_ALIVE_AFTER: Millis = 60_000;
+
+type Owned = Bun.Socket<SocketEvents>;
+
+export class TlsAcceptor implements Disposable {
+  readonly #options: AcceptorOptions;
+  readonly #listeners: Bun.TCPSocketListener<SocketEvents>[] = [];
+  readonly #handshaking = new Set<Owned>();
+  readonly #open = new Set<TlsDuplex>();
+
+  /** Binds at once, on every host. Throws OperatorError `bind-failed`. */
+  constructor(options: AcceptorOptions) {
+    this.#options = options;
+    try {
+      for (const host of options.hosts) this.#listeners.push(this.#listen(host));
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  get port(): number {
+    return this.#listeners[0]?.port ?? 0;
+  }
+
+  /** Takes nothing new. */
+  stop(): void {
+    for (const listener of this.#listeners) listener.stop();
+  }
+
+  /** Cuts what is open. */
+  [Symbol.dispose](): void {
+    this.stop();
+    for (const socket of this.#handshaking) socket.terminate();
+    for (const duplex of this.#open) duplex.destroy();
+  }
+
+  #listen(host: string): Bun.TCPSocketListener<SocketEvents> {
+    const { port, what } = this.#options;
+    try {
+      return Bun.listen<SocketEvents>({
+        hostname: host,
+        port,
+        data: NOBODY,
+        // Without a `data` callback the plain half of an upgraded socket does not copy every chunk.
+        socket: { open: (socket) => this.#accept(socket), drain() {}, error() {} },
+      });
+    } catch (cause) {
+      const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+      const ip = parseIp(host);
+      const where = ip === undefined ? `${host}:${port}` : formatAuthority(ip, port);
+      const hint = why === "EADDRINUSE" ? { hint: "another process listens there: end it" } : {};
+      throw new OperatorError("bind-failed", `cannot listen on ${where} (${what}): ${why}`, { ...hint, cause });
+    }
+  }
+
+  #accept(plain: Owned): void {
+    if (this.#handshaking.size >= MOST_HANDSHAKES) {
+      plain.terminate();
+      return;
+    }
+    plain.setNoDelay(true);
+    plain.setKeepAlive(true, KEEP_ALIVE_AFTER);
+    const { material, clock } = this.#options;
+    const [, socket] = plain.upgradeTLS<SocketEvents>({
+      data: NOBODY,
+      socket: {
+        handshake: (one: Owned, _success: boolean, error: Error | null) => {
+          deadline[Symbol.dispose]();
+          this.#handshaking.delete(one);
+          this.#established(one, error);
+        },
+        data: (one: Owned, chunk: Buffer) => one.data.received(chunk),
+        drain: (one: Owned) => one.data.drained(),
+        close: (one: Owned, error?: Error) => {
+          deadline[Symbol.dispose]();
+          this.#handshaking.delete(one);
+          one.data.hungUp(error);
+        },
+        error: (one: Owned) => one.terminate(),
+      },
+      tls: { ...material(), isServer: true, ALPNProtocols: ALPN_H2, secureOptions: TLS_1_3_ONLY } as Bun.TLSOptions,
+    });
+    this.#handshaking.add(socket);
+    const deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
+  }
+
+  #established(socket: Owned, error: Error | null): void {
+    // The client shows no certificate, so a verdict on it says nothing here; a broken handshake does.
+    const broken = error !== null && "code" in error && /^(ERR_SSL|EPROTO|ECONN)/.test(String(error.code));
+    if (broken || socket.alpnProtocol !== "h2") {
+      socket.terminate();
+      return;
+    }
+    const duplex = new TlsDuplex(socket);
+    socket.data = duplex;
+    this.#open.add(duplex);
+    duplex.on("close", () => this.#open.delete(duplex));
+    // A connection that breaks is the end of its calls, which hear of it themselves.
+    duplex.on("error", (cause) =>
+      this.#options.logger.log("debug", "a connection broke", { what: this.#options.what, error: cause.message }),
+    );
+    this.#options.onConnection(duplex);
+  }
+}
+
+/** The owner of a socket whose handshake is not over. */
+const NOBODY: SocketEvents = {
+  received: () => undefined,
+  drained: () => undefined,
+  hungUp: () => undefined,
+};

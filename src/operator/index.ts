@@ -1,0 +1,8 @@
+/**
+ * operator: issues certificates to pods that prove who they are, tells proxies who is where, and hears what they have
+ * applied. It works on stores that somebody else fills, and never touches Kubernetes or the machine's namespaces itself.
+ */
+export type { TokenReview, TokenReviewer } from "./callers.ts";
+export { OperatorError } from "./errors.ts";
+export { Operator, type OperatorOptions } from "./operator.ts";
+export type { ProxyReport } from "./reports.ts";

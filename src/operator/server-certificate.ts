@@ -1,0 +1,84 @@
+/** The operator's own certificate for its gRPC port: a new key each time, renewed at half of its lifetime. */
+import { type Authority, KeyPair, parseSpiffeId, pemEncode, workloadSpiffeId } from "../identity/index.ts";
+import {
+  type Clock,
+  type Ip,
+  type Logger,
+  type Millis,
+  OPERATOR_HOST,
+  OPERATOR_SERVICE_ACCOUNT,
+  SYSTEM_NAMESPACE,
+} from "../mesh/index.ts";
+
+/** What a TLS server shows, in PEM. */
+export interface ServerMaterial {
+  readonly cert: string;
+  /** Only for this process's own sockets: never logged, never written. */
+  readonly key: string;
+}
+
+/** The clock is read at least this often, so that a suspend or a clock step is noticed. */
+const LONGEST_SLEEP: Millis = 30_000;
+
+export class ServerCertificate implements Disposable {
+  readonly #authority: Authority;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #ips: readonly Ip[];
+  #material: ServerMaterial;
+  #renewAt: Millis;
+  #timer: Disposable;
+
+  /** Throws IdentityError when the authority cannot sign. */
+  constructor(authority: Authority, clock: Clock, logger: Logger, ips: readonly Ip[]) {
+    this.#authority = authority;
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#ips = ips;
+    [this.#material, this.#renewAt] = this.#issue();
+    this.#timer = this.#sleep();
+  }
+
+  /** The newest certificate, for the next handshake. */
+  get current(): ServerMaterial {
+    return this.#material;
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]();
+  }
+
+  #issue(): [ServerMaterial, Millis] {
+    const key = KeyPair.generate();
+    const { trustDomain } = this.#authority;
+    const id = parseSpiffeId(workloadSpiffeId(trustDomain, SYSTEM_NAMESPACE, OPERATOR_SERVICE_ACCOUNT));
+    const issued = this.#authority.issueServer({
+      spki: key.spki,
+      id,
+      dnsNames: [OPERATOR_HOST, `${OPERATOR_HOST}.cluster.local`],
+      ips: this.#ips,
+    });
+    const now = this.#clock.now();
+    const cert = issued.chain.map((der) => pemEncode("CERTIFICATE", der)).join("");
+    return [{ cert, key: key.privateKeyPem() }, now + (issued.notAfter - now) / 2];
+  }
+
+  #sleep(): Disposable {
+    const rest = Math.max(0, this.#renewAt - this.#clock.now());
+    return this.#clock.after(Math.min(rest, LONGEST_SLEEP), () => this.#check());
+  }
+
+  #check(): void {
+    if (this.#clock.now() >= this.#renewAt) {
+      try {
+        [this.#material, this.#renewAt] = this.#issue();
+      } catch (error) {
+        // The one in use is good for as long again; the next look tries anew.
+        this.#renewAt = this.#clock.now() + LONGEST_SLEEP;
+        const why = error instanceof Error ? error.message : String(error);
+        this.#logger.log("error", "the operator's own certificate was not renewed", { error: why });
+      }
+    }
+    this.#timer = this.#sleep();
+  }
+}
