@@ -164,7 +164,7 @@ export function deleteCommand(): Command {
         if (kind === undefined || name === undefined || options.filename !== undefined) {
           throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", { exitCode: 2 });
         }
-        const object = { kind, namespace: options.namespace, name };
+        const object = { kind: objectKind(kind), namespace: options.namespace, name };
         tellResults((await client.delete({ object, ...grace, ...ignore })).results);
       },
     );
@@ -181,7 +181,8 @@ export function stopCommand(): Command {
     await client.stop();
     const { pid } = client.record;
     for (const until = Date.now() + STOP_WAIT_MILLIS; Date.now() < until; await Bun.sleep(STOP_POLL_MILLIS)) {
-      if (!alive(pid)) return void process.stdout.write("stopped; nothing is left\n");
+      // Not `kill -0`: a process whose parent has not noticed its end yet still has its number.
+      if (liveRunner(paths)?.pid !== pid) return void process.stdout.write("stopped; nothing is left\n");
     }
     throw new LocalError(
       "still-stopping",
@@ -255,6 +256,30 @@ function kindOf(text: string): Kind {
   return kind;
 }
 
+/** The kinds that can be deleted by name, as they are written, with kubectl's short forms. */
+const OBJECT_KINDS: Readonly<Record<string, string>> = {
+  pod: "Pod",
+  po: "Pod",
+  deployment: "Deployment",
+  deploy: "Deployment",
+  service: "Service",
+  svc: "Service",
+  configmap: "ConfigMap",
+  cm: "ConfigMap",
+  serviceaccount: "ServiceAccount",
+  sa: "ServiceAccount",
+  namespace: "Namespace",
+  ns: "Namespace",
+};
+
+function objectKind(text: string): string {
+  const word = text.toLowerCase();
+  const kind = OBJECT_KINDS[word] ?? OBJECT_KINDS[word.replace(/s$/, "")];
+  if (kind !== undefined) return kind;
+  const known = [...new Set(Object.values(OBJECT_KINDS))].map((one) => one.toLowerCase()).join(", ");
+  throw new LocalError("unknown-kind", `there is no kind ${text}`, { exitCode: 2, hint: `It is one of ${known}.` });
+}
+
 function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("It is a whole number.");
   return Number(text);
@@ -285,13 +310,4 @@ function table(rows: readonly Row[]): string {
           .trimEnd()}\n`,
     )
     .join("");
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

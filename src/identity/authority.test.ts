@@ -465,6 +465,10 @@ describe("verifyChain and readSvid refuse", () => {
   test("everything, when the bundle is empty", () => {
     expect(codeOf(() => verifyChain([bent({}).der, middle.der], TrustBundle.of(2, []), Date.now()))).toBe("untrusted");
   });
+  test("an extension that comes twice (RFC 5280 §4.2)", () => {
+    const twice = extension("1.2.3.4", false, sequence());
+    expect(verify(bent({ extra: [twice, twice] }), middle)).toBe("certificate-malformed");
+  });
   test("hostile bytes, with an IdentityError and nothing else", () => {
     const leaf = bent({}).der;
     fc.assert(

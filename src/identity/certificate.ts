@@ -4,7 +4,7 @@ import { readTime } from "./asn1-time.ts";
 import { type Der, TAG, toHex } from "./der.ts";
 import { badDer, DerReader } from "./der-reader.ts";
 import { IdentityError } from "./errors.ts";
-import { type ExtensionValues, readExtensions } from "./extensions.ts";
+import { type ExtensionValues, RepeatedExtension, readExtensions } from "./extensions.ts";
 import { OID } from "./oids.ts";
 import type { KeyUsage } from "./profile.ts";
 import { importPublicKey, isP256Spki, signatureHolds } from "./public-key.ts";
@@ -58,7 +58,7 @@ export function parseCertificate(bytes: Uint8Array): Certificate {
   try {
     return readCertificate(bytes);
   } catch (cause) {
-    if (!(cause instanceof IdentityError)) throw cause;
+    if (!(cause instanceof IdentityError || cause instanceof RepeatedExtension)) throw cause;
     throw new IdentityError("certificate-malformed", `not a usable certificate: ${cause.message}`, { cause });
   }
 }

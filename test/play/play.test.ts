@@ -1,4 +1,4 @@
-/** `tulle play --no-inject` in real namespaces: the example of the notes, its commands, and that nothing is left however it ends. */
+/** `tulle play` in real namespaces: the example of the notes, its commands, and that nothing is left however it ends. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -95,14 +95,27 @@ describe("the example that the project grew from", () => {
     });
     for (const chain of ["INPUT", "FORWARD", "OUTPUT"]) expect(log).toContain(`Chain ${chain} (policy ACCEPT)`);
     expect(log).not.toContain("15001");
-    const denied = await until("the app container", () => {
-      const tried = tulle("exec", "app", "-c", "app", "--", "iptables", "-L");
-      return tried.stderr.includes("ermission denied") && tried;
-    });
-    expect(denied.code).not.toBe(0);
     expect(tulle("stop").stdout).toContain("nothing is left");
     expect(await play.exited).toBe(0);
   });
+});
+
+test("a container without NET_ADMIN cannot list the chains of its own pod", async () => {
+  start("--no-inject", manifest(pod("app", ["sleep", "600"])));
+  await until("the pod", () => tulle("get", "pods").stdout.includes("Running"));
+  const denied = tulle("exec", "app", "--", "iptables", "-L");
+  expect(denied.code).not.toBe(0);
+  expect(denied.stderr).toContain("ermission denied");
+});
+
+test("the same application left to Tulle: its init container shows the chains that do the routing", async () => {
+  start(join(ROOT, "examples/app-meshed.yaml"));
+  const log = await until("the chains", () => {
+    const said = tulle("logs", "app", "-c", "tulle-init").stdout;
+    return said.includes("15006") && said.includes("15001") && said;
+  });
+  expect(log).toMatch(/REDIRECT .*15001/);
+  await until("the sidecar", () => tulle("logs", "app", "-c", "tulle-proxy").stdout.includes('"message":"ready"'));
 });
 
 describe("a running play", () => {
@@ -190,10 +203,4 @@ describe("wrong input", () => {
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain("root");
   });
-});
-
-test("pods that were to be meshed do not run unmeshed in silence", () => {
-  const refused = tulle("play", "--egress", "none", APP);
-  expect(refused.code).toBe(1);
-  expect(refused.stderr).toContain("--no-inject");
 });
