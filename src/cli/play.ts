@@ -105,6 +105,13 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
   checkRoot();
   const read = await readManifests(files);
   const manifest = parseManifests(read);
+  if (manifest.objects.length === 0) {
+    const names = read.map((file) => file.name).join(", ");
+    throw new LocalError("nothing-to-play", `there is no object in ${names}`, {
+      exitCode: 2,
+      hint: "a manifest holds at least one Pod or Deployment; see examples/app.yaml",
+    });
+  }
   if (options.detach === true) return detach(read, options);
   const plan = await addresses(options);
   const config: Omit<NodeConfig, "version" | "stateDirectory" | "egress"> = {

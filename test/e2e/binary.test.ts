@@ -1,29 +1,10 @@
 /** The built binary as a stranger uses it, twice in a row, and that nothing of it stays on the machine. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
+import { machine, ROOT, sh, TULLE } from "../support/machine.ts";
 import { createPod } from "../support/pod.ts";
 
-const ROOT = join(import.meta.dir, "../..");
-const TULLE = join(ROOT, "dist/tulle");
 const APP = join(ROOT, "examples/app-meshed.yaml");
-
-function run(argv: readonly string[], input = ""): { status: number; stdout: string; stderr: string } {
-  const ran = Bun.spawnSync([...argv], { stdin: Buffer.from(input) });
-  return { status: ran.exitCode, stdout: ran.stdout.toString(), stderr: ran.stderr.toString() };
-}
-
-/** Namespaces, links, rules of both families and mounts of the machine. */
-function machine(): string {
-  const commands = [
-    ["ip", "netns"],
-    ["ip", "-o", "link"],
-    ["iptables-save"],
-    ["ip6tables-save"],
-    ["cut", "-d ", "-f5-", "/proc/self/mountinfo"],
-  ];
-  const text = commands.map((command) => run(command).stdout).join("\n--\n");
-  return text.replaceAll(/^#.*$/gm, "").replaceAll(/\[\d+:\d+\]/g, "[]");
-}
 
 let before = "";
 beforeAll(() => {
@@ -34,11 +15,11 @@ afterAll(() => {
 });
 
 test.each(["first", "second"])("injects the example and writes its pod's rules, the %s time", async () => {
-  const injected = run([TULLE, "inject", APP]);
-  expect([injected.status, injected.stderr]).toEqual([0, expect.any(String)]);
+  const injected = sh([TULLE, "inject", APP]);
+  expect([injected.code, injected.stderr]).toEqual([0, expect.any(String)]);
   expect(injected.stdout).toContain("name: tulle-init");
   expect(injected.stdout).toContain("name: tulle-proxy");
-  expect(run([TULLE, "inject", "-"], injected.stdout).stdout).toBe(injected.stdout);
+  expect(sh([TULLE, "inject", "-"], { stdin: injected.stdout }).stdout).toBe(injected.stdout);
 
   using pod = createPod();
   const shown = await pod.inside.run([TULLE, "init"]);
@@ -55,7 +36,7 @@ test.each(["first", "second"])("injects the example and writes its pod's rules, 
 });
 
 test("answers a wrong flag with exit code 2 and says what is meant", () => {
-  const refused = run([TULLE, "init", "--skip-inbound-ports=70000", "--dry-run"]);
-  expect(refused.status).toBe(2);
+  const refused = sh([TULLE, "init", "--skip-inbound-ports=70000", "--dry-run"]);
+  expect(refused.code).toBe(2);
   expect(refused.stderr).toContain("70000");
 });

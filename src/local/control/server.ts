@@ -31,6 +31,8 @@ export interface ControlHandler {
   stop(): void;
 }
 
+const LAST_ANSWERS_MILLIS = 100;
+
 /** Serves until disposed. Throws LocalError `control-socket`. */
 export function startControlServer(path: string, handler: ControlHandler): AsyncDisposable {
   let server: Bun.Server<undefined>;
@@ -51,7 +53,13 @@ export function startControlServer(path: string, handler: ControlHandler): Async
   } catch (error) {
     throw new LocalError("control-socket", `the control socket cannot be made: ${String(error)}`, { cause: error });
   }
-  return { [Symbol.asyncDispose]: () => server.stop(true) };
+  return {
+    [Symbol.asyncDispose]: async () => {
+      // The answer to whoever asked for the end is still on its way; logs that are followed would never end.
+      await Promise.race([server.stop(), Bun.sleep(LAST_ANSWERS_MILLIS)]);
+      await server.stop(true);
+    },
+  };
 }
 
 async function route(request: Request, handler: ControlHandler): Promise<Response> {

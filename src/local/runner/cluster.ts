@@ -2,6 +2,7 @@
  * The objects of a play and the pods made from them: what an API server, the controllers and kubelet do on a cluster,
  * for the kinds that a manifest may hold.
  */
+import { InjectError } from "../../inject/index.ts";
 import {
   INJECT_LABEL,
   type Ip,
@@ -108,7 +109,8 @@ export class Cluster {
   }
 
   /**
-   * Adds or changes objects. Every pod is injected on trial first, so that a refusal changes nothing. Throws InjectError.
+   * Adds or changes objects. Every pod is injected on trial first, so that a refusal changes nothing. Throws LocalError
+   * `not-injectable`.
    */
   apply(batch: readonly Placed[]): readonly ObjectResult[] {
     const order = ["Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment", "Pod"];
@@ -117,7 +119,12 @@ export class Cluster {
     for (const placed of sorted) {
       const template = templateOf(placed.object);
       const labels = declared.get(placed.namespace)?.labels ?? this.#namespaces.get(placed.namespace);
-      if (template !== undefined) this.#injected(template, labels ?? this.#impliedLabels(placed.namespace));
+      if (template === undefined) continue;
+      try {
+        this.#injected(template, labels ?? this.#impliedLabels(placed.namespace));
+      } catch (error) {
+        throw error instanceof InjectError ? refused(placed, error) : error;
+      }
     }
     const results: ObjectResult[] = [];
     for (const placed of sorted) {
@@ -301,6 +308,15 @@ function templateOf(object: KubernetesObject): PodTemplate | undefined {
 
 function isNamespace(placed: Placed): boolean {
   return placed.object.kind === "Namespace";
+}
+
+function refused({ object, position }: Placed, error: InjectError): LocalError {
+  const where = `${position.file}:${position.line}: ${object.kind}/${object.metadata.name}`;
+  return new LocalError("not-injectable", `${where} cannot be meshed: ${error.message}`, {
+    exitCode: 2,
+    cause: error,
+    hint: `${error.hint ?? ""}\n  Or leave it outside the mesh with the label ${INJECT_LABEL}: disabled.`.trim(),
+  });
 }
 
 function notFound(kind: string, namespace: string, name: string): LocalError {

@@ -1,0 +1,55 @@
+/** A state directory and manifests of one test's own, and the plays that it started: all gone at its end. */
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { processes, type Ran, sh, TULLE, until } from "./machine.ts";
+
+export class PlayFolder implements AsyncDisposable {
+  readonly path = mkdtempSync(join(tmpdir(), "tulle-play-"));
+  readonly env = { ...process.env, TULLE_STATE_DIR: join(this.path, "state") } as Record<string, string>;
+  readonly #running: Bun.Subprocess[] = [];
+
+  /** Runs the binary to its end. */
+  tulle(...args: readonly string[]): Ran {
+    return sh([TULLE, ...args], { env: this.env });
+  }
+
+  /** Starts a play without a way out of the machine. */
+  start(...args: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+    const child = Bun.spawn([TULLE, "play", "--egress", "none", ...args], {
+      env: this.env,
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    this.#running.push(child);
+    return child;
+  }
+
+  /** A file with these objects (JSON is YAML), or with this text. */
+  manifest(...objects: readonly (object | string)[]): string {
+    const file = join(this.path, `manifest-${readdirSync(this.path).length}.yaml`);
+    const documents = objects.map((object) => (typeof object === "string" ? object : JSON.stringify(object)));
+    writeFileSync(file, documents.join("\n---\n"));
+    return file;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const child of this.#running) {
+      child.kill("SIGKILL");
+      await child.exited;
+    }
+    await until("every process to be gone", () => processes().length === 0);
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** A pod with one container. */
+export function simplePod(name: string, command: readonly string[], more: object = {}): object {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, labels: { app: name } },
+    spec: { containers: [{ name: "app", image: "debian", command, ...more }] },
+  };
+}
