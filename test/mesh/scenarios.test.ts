@@ -55,7 +55,6 @@ async function meshed(host: string, port: number): Promise<void> {
 
 describe.each([4, 6] as const)("interception over IPv%d", (family) => {
   test("1: a connection to a cluster IP is captured and carried by mTLS", async () => {
-    const flag = family === 4 ? "STREAM" : "STREAM";
     const looked = await play.exec("mesh/client", "app", [
       "getent",
       family === 4 ? "ahostsv4" : "ahostsv6",
@@ -64,7 +63,7 @@ describe.each([4, 6] as const)("interception over IPv%d", (family) => {
     const vip =
       looked.stdout
         .split("\n")
-        .find((line) => line.includes(flag))
+        .find((line) => line.includes("STREAM"))
         ?.split(/\s+/)[0] ?? "";
     expect(vip).toMatch(family === 4 ? /^\d+\./ : /:/);
     await meshed(vip, 80);
@@ -92,9 +91,10 @@ describe.each([4, 6] as const)("interception over IPv%d", (family) => {
       "30",
       "node",
       "-e",
-      `require("http").createServer((q, s) => s.end("outside")).listen(8088, ${JSON.stringify(outside)}, () => console.log("up"))`,
+      `require("http").createServer((q, s) => s.end("outside")).listen(8088, ${JSON.stringify(outside)}, () => console.log(process.pid))`,
     ]);
-    await server.stdout.getReader().read();
+    const { value } = await server.stdout.getReader().read();
+    const pid = new TextDecoder().decode(value).trim();
     try {
       let answer = "";
       const grown = await play.growth("mesh/client", "outbound plaintext-external", async () => {
@@ -104,7 +104,7 @@ describe.each([4, 6] as const)("interception over IPv%d", (family) => {
       expect(grown).toBe(1);
     } finally {
       server.kill();
-      await play.node(["pkill", "-f", "listen.8088"]);
+      await play.node(["kill", pid]);
       await play.node(["ip", "addr", "del", `${outside}/${family === 4 ? 32 : 128}`, "dev", "lo"]);
     }
   });

@@ -8,6 +8,9 @@ import { join, resolve } from "node:path";
 
 const BINARY = resolve(import.meta.dir, "../../dist/tulle");
 
+/** Everything that crosses the node, as a stream of packets. */
+const TCPDUMP = "tcpdump -i any -U --immediate-mode -s 0 -w - 'tcp or udp port 20999'";
+
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
@@ -124,22 +127,7 @@ export class Play implements AsyncDisposable {
 
   /** Everything that crosses the node while `act` runs, as raw capture bytes (Latin-1). */
   async capture(act: () => Promise<unknown>): Promise<string> {
-    const dump = this.spawnOnNode([
-      "timeout",
-      "-s",
-      "INT",
-      "20",
-      "tcpdump",
-      "-i",
-      "any",
-      "-U",
-      "--immediate-mode",
-      "-s",
-      "0",
-      "-w",
-      "-",
-      "tcp or udp port 20999",
-    ]);
+    const dump = this.spawnOnNode(["sh", "-c", `echo "pid $$" >&2; exec timeout -s INT 20 ${TCPDUMP}`]);
     const packets = new Response(dump.stdout).arrayBuffer();
     let ready = "";
     const reader = dump.stderr.getReader();
@@ -151,7 +139,8 @@ export class Play implements AsyncDisposable {
     await act();
     // One more packet, and then the end: what was sent before it has been seen.
     await Bun.sleep(300);
-    const end = await this.node(["pkill", "-INT", "-x", "tcpdump"]);
+    // `timeout` passes the signal on.
+    const end = await this.node(["kill", "-INT", /^pid (\d+)$/m.exec(ready)?.[1] ?? ""]);
     if (end.code !== 0) dump.kill();
     return Buffer.from(await packets).toString("latin1");
   }

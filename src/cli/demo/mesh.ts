@@ -62,8 +62,8 @@ export async function count(pod: PodLine, direction: "inbound" | "outbound", rea
 
 /** Every byte that crosses the node while `act` runs. */
 export async function capture(act: () => Promise<void>): Promise<Buffer> {
-  const filter = ["tcpdump", "-i", "any", "-U", "--immediate-mode", "-s", "0", "-w", "-", "tcp"];
-  const dump = Bun.spawn([...selfCommand(), "exec", "--node", "--", "timeout", "-s", "INT", "20", ...filter], {
+  const script = `echo "pid $$" >&2; exec timeout -s INT 20 tcpdump -i any -U --immediate-mode -s 0 -w - tcp`;
+  const dump = Bun.spawn([...selfCommand(), "exec", "--node", "--", "sh", "-c", script], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -78,6 +78,7 @@ export async function capture(act: () => Promise<void>): Promise<Buffer> {
   }
   await act();
   await Bun.sleep(300); // what is still on its way to the capture
-  await onNode(["pkill", "-INT", "-x", "tcpdump"]);
+  // `timeout` passes the signal on.
+  await onNode(["kill", "-INT", /^pid (\d+)$/m.exec(said)?.[1] ?? ""]);
   return Buffer.from(await packets);
 }
