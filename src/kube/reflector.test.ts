@@ -3,6 +3,7 @@ import { MemoryStore, type StoreChange } from "../mesh/index.ts";
 import { FakeApiServer } from "../testkit/fake-api-server.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
 import { MemoryLogger } from "../testkit/memory-logger.ts";
+import { requestsInFlight, settled } from "../testkit/requests-in-flight.ts";
 import { SeededRandom } from "../testkit/seeded-random.ts";
 import { until } from "../testkit/until.ts";
 import { KubeClient } from "./client.ts";
@@ -19,6 +20,7 @@ const KIND = "/api/v1/pods";
 let server: FakeApiServer;
 let clock: FakeClock;
 let client: KubeClient;
+let inFlight: () => number;
 let logger: MemoryLogger;
 let store: MemoryStore<string>;
 let changes: StoreChange<string>[];
@@ -28,6 +30,7 @@ beforeEach(async () => {
   server = await FakeApiServer.start();
   clock = new FakeClock();
   client = new KubeClient({ connection: server.connection(), clock, agent: "tulle/test" });
+  inFlight = requestsInFlight(client);
   logger = new MemoryLogger();
   store = new MemoryStore();
   changes = [];
@@ -64,13 +67,15 @@ const held = () =>
   Object.fromEntries([...store.keys()].sort().map((key) => [key.replace("demo/", ""), store.get(key)]));
 const watching = () => until(() => server.watching === 1 && reflector.counts.watches > 0, "a watch");
 const lists = () => server.requests.filter(({ query }) => !query.has("watch")).length;
-/** Lets time pass until it holds; in steps short enough that no request on its way runs into its deadline. */
-const inTime = (condition: () => boolean, what: string) =>
-  until(() => {
-    if (condition()) return true;
+/** Lets time pass until it holds, but not while a request is on its way. */
+async function inTime(condition: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 1000; i += 1) {
+    await settled(server, inFlight);
+    if (condition()) return;
     clock.advance(400);
-    return false;
-  }, what);
+  }
+  throw new Error(`waited in vain: ${what}`);
+}
 const passBackoff = () => inTime(() => server.watching === 1, "a new watch");
 
 test("is synced when every page is in the store, and follows changes from there", async () => {

@@ -42,6 +42,7 @@ export class FakeApiServer implements AsyncDisposable {
   frozen = false;
   readonly #server: Server;
   readonly #watchers = new Set<Watcher>();
+  #hanging = 0;
 
   private constructor() {
     this.#server = createServer((request, response) => void this.#serve(request, response));
@@ -82,6 +83,11 @@ export class FakeApiServer implements AsyncDisposable {
   /** Watches open now. */
   get watching(): number {
     return this.#watchers.size;
+  }
+
+  /** Requests that get no answer, as `intercept` said. */
+  get hanging(): number {
+    return this.#hanging;
   }
 
   /** Sends a bookmark to each watch that allows it. */
@@ -142,13 +148,20 @@ export class FakeApiServer implements AsyncDisposable {
       if (this.token !== undefined && message.headers.authorization !== `Bearer ${this.token}`)
         throw new FakeRefusal(401, "Unauthorized", "Unauthorized");
       const instead = await this.intercept(request);
-      if (instead === "hang") return;
+      if (instead === "hang") return this.#hang(response);
       if (instead !== undefined) return answer(response, instead.status, instead.body ?? {}, instead.headers);
       this.#handle(request, response);
     } catch (error) {
       if (error instanceof FakeRefusal) return answer(response, error.code, statusOf(error));
       answer(response, 500, statusOf(new FakeRefusal(500, "InternalError", String(error))));
     }
+  }
+
+  #hang(response: ServerResponse): void {
+    this.#hanging += 1;
+    response.on("close", () => {
+      this.#hanging -= 1;
+    });
   }
 
   #handle(request: FakeRequest, response: ServerResponse): void {
