@@ -89,7 +89,7 @@ function mergeFile(Class: KubeConfigClass, into: KubeConfig, extras: Map<string,
   try {
     const text = readFileSync(file, "utf8");
     raw = (parse(text) ?? {}) as RawConfig;
-    next.loadFromString(text);
+    next.loadFromString(text.trim() === "" ? "{}" : text);
     next.makePathsAbsolute(dirname(file));
   } catch (error) {
     const missing = error instanceof Error && "code" in error && error.code === "ENOENT";
