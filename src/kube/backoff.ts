@@ -1,8 +1,11 @@
-/** Exponential back-off with jitter between attempts at the API server, as client-go's reflector waits (0.8 s to 30 s). */
+/**
+ * Exponential back-off with jitter between attempts at the API server. It begins as client-go's reflector does but stops at
+ * 10 s, not 30: the replicas of an operator are few, and a mesh that does not see new pods is worse than their requests.
+ */
 import type { Millis, Random } from "../mesh/index.ts";
 
 const FIRST: Millis = 800;
-const LONGEST: Millis = 30_000;
+const LONGEST: Millis = 10_000;
 
 export class Backoff {
   readonly #random: Random;

@@ -39,7 +39,7 @@ export interface ReflectorOptions<T extends KubeObject, V> {
 /** The server ends each watch after 5 to 10 minutes, so that replicas spread over API servers again. */
 const WATCH_SHORTEST: Millis = 300_000;
 const WATCH_LONGEST: Millis = 600_000;
-/** The API server sends a bookmark about every minute; without two of them the connection is dead. */
+/** Where the API server sends bookmarks, it does about every minute; without two of them the connection is dead. */
 const SILENCE_WITH_BOOKMARKS: Millis = 150_000;
 /** How much later than announced a server without bookmarks may end its watch. */
 const SILENCE_SLACK: Millis = 30_000;
@@ -64,7 +64,6 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
   #isSynced = false;
   /** Resume from here; undefined: list first. */
   #version: string | undefined;
-  #bookmarksSeen = false;
   #failuresInRow = 0;
   #lastError: KubeError | undefined;
 
@@ -190,6 +189,8 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
     const { counts } = this.#state;
     const serverTimeout = WATCH_SHORTEST + (WATCH_LONGEST - WATCH_SHORTEST) * random.fraction();
     let worked = false;
+    // Of this watch only: a server that has seen no event of the kind since its start sends no bookmarks.
+    let bookmarks = false;
     const works = () => {
       worked = true;
       this.#failuresInRow = 0;
@@ -203,7 +204,7 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
       fieldSelector,
       resourceVersion: this.#version ?? "",
       serverTimeout,
-      silence: () => (this.#bookmarksSeen ? SILENCE_WITH_BOOKMARKS : serverTimeout + SILENCE_SLACK),
+      silence: () => (bookmarks ? SILENCE_WITH_BOOKMARKS : serverTimeout + SILENCE_SLACK),
       signal: this.#stop.signal,
       onOpen: () => {
         counts.watches += 1;
@@ -226,7 +227,7 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
           break;
         case "BOOKMARK":
           counts.bookmarks += 1;
-          this.#bookmarksSeen = true;
+          bookmarks = true;
           break;
       }
     };
