@@ -10,10 +10,11 @@ const MAY_IMPORT = {
   capture: ["mesh"],
   inject: ["mesh"],
   kube: ["mesh"],
+  install: ["mesh", "kube"],
   proxy: ["mesh", "identity", "tunnel", "wire", "capture"],
   operator: ["mesh", "identity", "wire", "inject"],
   local: ["mesh", "identity", "wire", "inject", "capture", "operator"],
-  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "proxy", "operator", "local"],
+  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "install", "proxy", "operator", "local"],
 };
 /** Rooms that know nothing of sockets, files, processes or the machine's clock. */
 const PURE = ["mesh", "identity", "tunnel", "wire", "inject"];

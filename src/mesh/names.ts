@@ -30,7 +30,40 @@ export const TOKEN_AUDIENCE = "tulle-ca";
 export const SYSTEM_NAMESPACE = "tulle-system";
 export const OPERATOR_SERVICE_ACCOUNT = "tulle-operator";
 /** DNS name of the operator's Service, the name its server certificate carries. */
-export const OPERATOR_HOST = "tulle-operator.tulle-system.svc";
+export const OPERATOR_HOST = operatorHost(SYSTEM_NAMESPACE);
+
+/** The same where the operator lives in another namespace. */
+export function operatorHost(namespace: string): string {
+  return `${OPERATOR_SERVICE_ACCOUNT}.${namespace}.svc`;
+}
+
+/** The objects of the operator on Kubernetes. One mesh a cluster: those without a namespace have these names too. */
+export const OPERATOR_NAMES = {
+  /** Deployment, Service, ServiceAccount, PodDisruptionBudget, ClusterRole, Role and their bindings. */
+  operator: OPERATOR_SERVICE_ACCOUNT,
+  /** Held by the replica that does leader work. */
+  lease: "tulle-operator",
+  /** Secret, the CA store: made by a create-only write, changed by compare-and-swap. Never in the chart. */
+  caSecret: "tulle-ca",
+  /** Secret, the webhook's serving certificate and the CA that signed it. Never in the chart. */
+  webhookSecret: "tulle-webhook",
+  /** MutatingWebhookConfiguration; its `caBundle` belongs to the operator. */
+  injector: "tulle-injector",
+  /** ValidatingAdmissionPolicy and its binding. */
+  strictPolicy: "tulle-strict",
+  /** ConfigMap: the values that `tulle install` was given, for `tulle upgrade`. */
+  installRecord: "tulle-install",
+} as const;
+/** The two webhooks in `tulle-injector`: by the namespace's label, and by the pod's own. */
+export const INJECTOR_WEBHOOKS = ["namespace.injector.tulle.dev", "pod.injector.tulle.dev"] as const;
+/** Path of the injector on the operator's port 15017. */
+export const INJECTOR_PATH = "/inject";
+/** Who is noted as the manager of what the operator writes by server-side apply, `caBundle` among it. */
+export const OPERATOR_FIELD_MANAGER = "tulle-operator";
+/** Port of the operator's Service that leads to its port 15017. */
+export const WEBHOOK_SERVICE_PORT = 443;
+/** Namespaces that are never injected nor judged, beside the operator's own: nothing of ours may stop them. */
+export const EXEMPT_NAMESPACES = ["kube-system", "kube-public", "kube-node-lease"] as const;
 
 export const DEFAULT_TRUST_DOMAIN = "cluster.local";
 export const DEFAULT_CLUSTER_DOMAIN = "cluster.local";

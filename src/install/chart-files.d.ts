@@ -1,0 +1,5 @@
+/** The chart's helper templates, imported as text. */
+declare module "*.tpl" {
+  const text: string;
+  export = text;
+}
