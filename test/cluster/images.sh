@@ -62,16 +62,15 @@ tulle_image() {
     "$images/tulle.base" "$work/tulle"
 }
 
-make_image() { # make_image NAME
-  case $1 in
-    pause | coredns) fresh "$1" "$bin/$1" && return || set -- "$1" program_image "$1" ;;
-    busybox | debian) fresh "$1" /var/lib/dpkg/status && return || set -- "$1" "$1_image" ;;
-    tulle) fresh tulle "$project/dist/tulle" /var/lib/dpkg/status && return || set -- tulle tulle_image ;;
-    *) die "no recipe for the image $1; image.sh makes one of any folder" ;;
-  esac
-  progress "making the image $1" "${@:2}"
-  say "made the image $1 ($(du -m "$images/$1.tar" | cut -f1) MB)"
-}
-
 [ $# -gt 0 ] || set -- pause coredns busybox debian
-for image in "$@"; do make_image "$image"; done
+for image in "$@"; do
+  case $image in
+    pause | coredns) sources=("$bin/$image") recipe=(program_image "$image") ;;
+    busybox | debian) sources=(/var/lib/dpkg/status) recipe=("${image}_image") ;;
+    tulle) sources=("$project/dist/tulle" /var/lib/dpkg/status) recipe=(tulle_image) ;;
+    *) die "no recipe for the image $image; image.sh makes one of any folder" ;;
+  esac
+  fresh "$image" "${sources[@]}" && continue
+  progress "making the image $image" "${recipe[@]}"
+  say "made the image $image ($(du -m "$images/$image.tar" | cut -f1) MB)"
+done

@@ -3,6 +3,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 [ $# -gt 0 ] || die "usage: load.sh IMAGE…"
+[ -z "${KUBECONFIG:-}" ] || { say "KUBECONFIG is set: bring $* into that cluster yourself" && exit 0; }
 node_pid >/dev/null || die "no cluster runs: make cluster-up"
 for image in "$@"; do
   [ -f "$image" ] || image=$images/$image.tar

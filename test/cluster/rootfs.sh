@@ -10,22 +10,22 @@ shift
 work=$(mktemp -d -p "$(dirname "$out")")
 trap 'rm -rf "$work"' EXIT
 
-# Names that packages go by (their own and what they provide), and what each depends on.
+# Names that packages go by (their own and what they provide), and what each depends on: `a,b|c`.
 declare -A package_of depends chosen
-while IFS=$'\t' read -r package status provides needs; do
-  [[ $status = *" installed" ]] || continue
+while IFS=';' read -r package provides needs; do
   depends[$package]=$needs
   package_of[$package]=$package
-  for name in $(sed 's/([^)]*)//g; s/,/ /g' <<<"$provides"); do : "${package_of[$name]:=$package}"; done
-done < <(dpkg-query -W -f '${Package}\t${Status}\t${Provides} \t${Pre-Depends},${Depends}\n')
+  for name in ${provides//,/ }; do : "${package_of[$name]:=$package}"; done
+done < <(dpkg-query -W -f '${db:Status-Abbrev}${Package};${Provides};${Pre-Depends},${Depends}\n' |
+  sed -nE 's/^ii //; T; s/\([^)]*\)|:any| //g; p')
 
 choose() { # choose PACKAGE: it and what it depends on; of alternatives the first that is installed
-  local package=${package_of[$1]:-} alternatives name IFS=,
+  local package=${package_of[$1]} alternatives name
   [ -z "${chosen[$package]:-}" ] || return 0
   chosen[$package]=1
-  for alternatives in ${depends[$package]}; do
-    for name in $(tr '|' ',' <<<"$alternatives" | sed 's/([^)]*)//g; s/:any//g; s/ //g'); do
-      [ -n "${package_of[$name]:-}" ] && choose "$name" && break
+  for alternatives in ${depends[$package]//,/ }; do
+    for name in ${alternatives//|/ }; do
+      if [ -n "${package_of[$name]:-}" ]; then choose "$name" && break; fi
     done
   done
 }
@@ -37,14 +37,13 @@ done
 # Debian's /bin, /sbin and /lib* are links into /usr, which packages of older habits do not know.
 dpkg-query -L "${!chosen[@]}" |
   grep -vE '^(package |/\.$|/usr/share/(doc|doc-base|man|info|locale|lintian|bug|bash-completion|zsh|gcc|gdb)/)' |
-  sed -E 's#^/(bin|sbin|lib|lib32|lib64|libx32)(/|$)#/usr/\1\2#; s#^/##' | sort -u >"$work/candidates"
-while read -r file; do [ -d "/$file" ] && [ ! -L "/$file" ] || [ ! -e "/$file" ] || printf '%s\n' "$file"; done \
-  <"$work/candidates" >"$work/files"
-# update-alternatives' links belong to no package
-find /usr/bin /usr/sbin -lname '/etc/alternatives/*' -printf '%P\t%h/%P\n' | while IFS=$'\t' read -r _ link; do
-  grep -qxF "$(realpath --relative-to=/ "$link")" "$work/files" || continue
-  printf '%s\n' "${link#/}" "$(readlink "$link" | cut -c2-)"
-done >"$work/links"
+  sed -E 's#^/(bin|sbin|lib|lib32|lib64|libx32)(/|$)#/usr/\1\2#' | sort -u |
+  while read -r file; do if [ -L "$file" ] || [ -f "$file" ]; then printf '%s\n' "${file#/}"; fi; done >"$work/files"
+# update-alternatives' links belong to no package: /usr/sbin/iptables → /etc/alternatives/iptables → …
+find /usr/bin /usr/sbin -lname '/etc/alternatives/*' -printf '%p\n' >"$work/alternatives"
+paste "$work/alternatives" <(xargs readlink <"$work/alternatives") <(xargs realpath -m <"$work/alternatives") |
+  awk -F '\t' 'NR == FNR { have["/" $0]; next } $3 in have { print substr($1, 2); print substr($2, 2) }' \
+    "$work/files" - >"$work/links"
 
 root=$work/root
 mkdir -p "$root"/{dev,etc,proc,root,run,sys,tmp,usr/{bin,sbin,lib,lib64},var/{lib,log,tmp}}

@@ -38,6 +38,7 @@ fail() { # fail COMPONENT MESSAGE
   die "did not start: $2"
 }
 trap 'fail node "interrupted, or a command of up.sh failed"' EXIT
+trap 'exit 130' INT TERM # else the shell goes on when the command that it waits for does not mind
 
 # wait_for SECONDS COMPONENT WHAT COMMAND…: until the command succeeds; not if any component ends meanwhile
 wait_for() {

@@ -53,7 +53,7 @@ export async function run(argv: readonly string[], options: KubectlOptions = {})
 }
 
 /** The first line that a process prints; what follows is still taken from it, so that it can go on printing. */
-export async function firstLine(output: ReadableStream<Uint8Array>): Promise<string> {
+export async function firstLine(output: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<string> {
   const lines = Promise.withResolvers<string>();
   void (async () => {
     let text = "";
@@ -95,14 +95,11 @@ export interface LocalNode {
 
 export class Cluster {
   readonly kubeconfig: string;
-  /** Absent when the cluster is the user's own. */
-  readonly node: LocalNode | undefined;
   readonly #kubectl: string;
 
-  private constructor(kubeconfig: string, kubectl: string, node: LocalNode | undefined) {
+  protected constructor(kubeconfig: string, kubectl: string) {
     this.kubeconfig = kubeconfig;
     this.#kubectl = kubectl;
-    this.node = node;
   }
 
   /** The cluster to use. Throws, saying what to do, when there is none. */
@@ -113,7 +110,7 @@ export class Cluster {
     if (kubectl === null)
       throw new Error("KUBECONFIG is set, but there is no kubectl: install one, or make cluster-build");
     const own = kubeconfig.startsWith(`${HOME}/`);
-    return new Cluster(kubeconfig, kubectl, own ? localNode() : undefined);
+    return own ? new LocalCluster(kubeconfig, kubectl, localNode()) : new Cluster(kubeconfig, kubectl);
   }
 
   kubectlCommand(...args: readonly string[]): string[] {
@@ -137,6 +134,23 @@ export class Cluster {
     // Pods that name no service account are refused until the controller manager has made the default one.
     await this.kubectl(["-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s"]);
     return new ClusterNamespace(this, name);
+  }
+}
+
+/** The cluster of `make cluster-up`. */
+export class LocalCluster extends Cluster {
+  readonly node: LocalNode;
+
+  constructor(kubeconfig: string, kubectl: string, node: LocalNode) {
+    super(kubeconfig, kubectl);
+    this.node = node;
+  }
+
+  /** As `Cluster.find`, but throws when KUBECONFIG names another cluster. */
+  static override async find(): Promise<LocalCluster> {
+    const cluster = await Cluster.find();
+    if (cluster instanceof LocalCluster) return cluster;
+    throw new Error("these tests are for the cluster of make cluster-up: unset KUBECONFIG");
   }
 }
 

@@ -3,10 +3,19 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Cluster, type ClusterNamespace, eventually, firstLine, pod, run, SHELL } from "../../support/cluster.ts";
+import {
+  type ClusterNamespace,
+  eventually,
+  firstLine,
+  LocalCluster,
+  type Manifest,
+  pod,
+  run,
+  SHELL,
+} from "../../support/cluster.ts";
 
 const WEBHOOK = join(import.meta.dir, "webhook.ts");
-const cluster = await Cluster.find();
+const cluster = await LocalCluster.find();
 const { node } = cluster;
 let space: ClusterNamespace;
 /** Holds a certificate for this machine's address and for the Service `webhook`. */
@@ -15,7 +24,7 @@ let folder: string;
 beforeAll(async () => {
   space = await cluster.namespace("admission");
   folder = mkdtempSync(join(tmpdir(), "tulle-admission-"));
-  const names = [`DNS:webhook.${space.name}.svc`, `IP:${node?.host.ipv4 ?? "127.0.0.1"}`];
+  const names = [`DNS:webhook.${space.name}.svc`, `IP:${node.host.ipv4}`];
   await run([
     ...["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"],
     ...["-subj", "/CN=webhook", "-addext", `subjectAltName=${names.join()}`],
@@ -65,12 +74,12 @@ async function expectInjection(name: string): Promise<void> {
   expect(await space.kubectl(["logs", `injected-${name}`, "-c", "injected"])).toBe("injected sidecar runs\n");
 }
 
-test.skipIf(node === undefined)("a webhook on this machine, by its URL, gives a pod a sidecar", async () => {
+test("a webhook on this machine, by its URL, gives a pod a sidecar", async () => {
   const argv = [process.execPath, WEBHOOK, "0", join(folder, "tls.crt"), join(folder, "tls.key")];
   const webhook = Bun.spawn(argv, { stdout: "pipe" });
   try {
     const port = await firstLine(webhook.stdout);
-    await register("url", { url: `https://${node?.host.ipv4}:${port}/` });
+    await register("url", { url: `https://${node.host.ipv4}:${port}/` });
     await expectInjection("url");
   } finally {
     webhook.kill();
@@ -78,7 +87,7 @@ test.skipIf(node === undefined)("a webhook on this machine, by its URL, gives a 
   }
 });
 
-test.skipIf(node === undefined)("a webhook in a pod, by its Service, does the same", async () => {
+test("a webhook in a pod, by its Service, does the same", async () => {
   const secret = [
     "create",
     "secret",
@@ -181,7 +190,7 @@ describe("custom resources", () => {
       },
     });
     await space.ready([`crd/things.${group}`], "condition=Established");
-    const thing = (value: string): Parameters<ClusterNamespace["tryApply"]>[0] => ({
+    const thing = (value: string): Manifest => ({
       apiVersion: `${group}/v1`,
       kind: "Thing",
       metadata: { name: value.toLowerCase() },

@@ -1,8 +1,8 @@
 /** The control plane: tokens with an audience, evictions under a budget, and crashes of its components. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Cluster, type ClusterNamespace, eventually, pod, SHELL } from "../../support/cluster.ts";
+import { type ClusterNamespace, eventually, LocalCluster, pod, SHELL } from "../../support/cluster.ts";
 
-const cluster = await Cluster.find();
+const cluster = await LocalCluster.find();
 const { node } = cluster;
 let space: ClusterNamespace;
 
@@ -77,14 +77,14 @@ test("an eviction waits for the PodDisruptionBudget", async () => {
   await space.kubectl(["wait", "--for=delete", "pod/guarded", "--timeout=30s"]);
 });
 
-describe.skipIf(node === undefined)("crashes", () => {
+describe("crashes", () => {
   test.each(["etcd", "kube-apiserver", "containerd", "kubelet"])(
     "after a crash of %s its pods still run and new ones start",
     async (component) => {
       const [before, after] = [`before-${component}`, `after-${component}`];
       await space.apply(pod(before, { containers: [SHELL] }));
       await space.ready([before]);
-      await node?.crash(component);
+      await node.crash(component);
       await eventually(async () => {
         await space.apply(pod(after, { containers: [SHELL] }));
         return true;

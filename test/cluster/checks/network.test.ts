@@ -1,9 +1,9 @@
 /** Pods, Services and names of the cluster, in both address families. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { Cluster, type ClusterNamespace, eventually, pod, run, SHELL } from "../../support/cluster.ts";
+import { type ClusterNamespace, eventually, LocalCluster, pod, run, SHELL } from "../../support/cluster.ts";
 
 const HELLO = "hello from server\n";
-const cluster = await Cluster.find();
+const cluster = await LocalCluster.find();
 const { node } = cluster;
 
 let space: ClusterNamespace;
@@ -70,20 +70,20 @@ test("a Service's name resolves to its addresses, of either family", async () =>
   expect(await fromClient("getent", "ahostsv6", "web")).toStartWith(`${services[1]} `);
 });
 
-describe.skipIf(node === undefined)("beside this machine", () => {
+describe("beside this machine", () => {
   test("the machine reaches pods, Services and node ports", async () => {
     for (const address of pods) expect(await run(curl(address, 8080))).toBe(HELLO);
     for (const address of services) expect(await run(curl(address))).toBe(HELLO);
     const port = Number(await space.get("service/web", ".spec.ports[0].nodePort"));
-    for (const address of [node?.address.ipv4, node?.address.ipv6]) {
-      expect(await run(curl(address ?? "", port))).toBe(HELLO);
+    for (const address of [node.address.ipv4, node.address.ipv6]) {
+      expect(await run(curl(address, port))).toBe(HELLO);
     }
   });
 
   test("a pod reaches the machine under the name host.internal", async () => {
     using server = Bun.serve({ port: 0, hostname: "::", fetch: () => new Response("hello from the machine") });
-    for (const address of [node?.host.ipv4, node?.host.ipv6, "host.internal"]) {
-      expect(await fromClient(...curl(address ?? "", server.port))).toBe("hello from the machine");
+    for (const address of [node.host.ipv4, node.host.ipv6, "host.internal"]) {
+      expect(await fromClient(...curl(address, server.port))).toBe("hello from the machine");
     }
   });
 

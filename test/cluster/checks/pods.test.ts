@@ -1,8 +1,8 @@
 /** Containers as the mesh uses them: sidecars, NET_ADMIN, volumes, and kubectl's ways in. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { Cluster, type ClusterNamespace, eventually, firstLine, pod, SHELL } from "../../support/cluster.ts";
+import { type ClusterNamespace, eventually, firstLine, LocalCluster, pod, SHELL } from "../../support/cluster.ts";
 
-const cluster = await Cluster.find();
+const cluster = await LocalCluster.find();
 let space: ClusterNamespace;
 
 beforeAll(async () => {

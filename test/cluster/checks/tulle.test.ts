@@ -1,8 +1,8 @@
 /** The image `tulle`: the binary finds in it all that it calls. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { Cluster, type ClusterNamespace, pod, SHELL } from "../../support/cluster.ts";
+import { type ClusterNamespace, LocalCluster, pod, SHELL } from "../../support/cluster.ts";
 
-const cluster = await Cluster.find();
+const cluster = await LocalCluster.find();
 let space: ClusterNamespace;
 
 beforeAll(async () => {
@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => space?.[Symbol.asyncDispose]());
 
-test.skipIf(cluster.node === undefined)("tulle init writes the rules of a pod from its image", async () => {
+test("tulle init writes the rules of a pod from its image", async () => {
   const securityContext = { runAsUser: 0, capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] } };
   const common = { image: "tulle:local", securityContext };
   await space.apply(
