@@ -13,7 +13,7 @@ SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) pac
   cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
 
 setup: ## install what is missing: npm packages, and with root the Debian packages
 	@scripts/setup.sh

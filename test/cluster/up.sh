@@ -42,12 +42,16 @@ trap 'exit 130' INT TERM # else the shell goes on when the command that it waits
 
 # wait_for SECONDS COMPONENT WHAT COMMAND…: until the command succeeds; not if any component ends meanwhile
 wait_for() {
-  local seconds=$1 component=$2 what=$3 deadline=$((SECONDS + $1)) ended
+  local seconds=$1 component=$2 what=$3 deadline=$((SECONDS + $1)) announce=$((SECONDS + 2)) ended
   shift 3
   until "$@" >/dev/null 2>&1; do
     read -r ended _ 2>/dev/null <"$state/run/ended" && fail "$ended" "$(head -n 1 "$state/run/ended")"
     [ ! -f "$state/node.pid" ] || node_pid >/dev/null || fail node "the node ended"
     [ "$SECONDS" -lt "$deadline" ] || fail "$component" "$what did not come within $seconds s"
+    if [ "$SECONDS" -gt "$announce" ]; then
+      say "       waiting for: $what"
+      announce=$deadline
+    fi
     sleep 0.05
   done
   step "$what"
