@@ -35,6 +35,5 @@ if [ -f "$state/conf/settings" ]; then
   }
   until_so no_cgroups || die "processes are left in the cgroup $cgroup"
 fi
-[ ! -f "$state/inotify" ] || cat "$state/inotify" >/proc/sys/fs/inotify/max_user_instances
 rm -rf "$state"
 [ "${1:-}" = --locked ] || say "is down"

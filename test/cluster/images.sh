@@ -15,9 +15,9 @@ trap 'rm -rf "$work"' EXIT
 
 environment='"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
 
-names() { # names NAME…: as containerd spells them
+names() { # names NAME…: with both tags
   local name list=()
-  for name in "$@"; do list+=("docker.io/library/$name:latest" "docker.io/library/$name:local"); done
+  for name in "$@"; do list+=("$name:latest" "$name:local"); done
   (IFS=, && echo "${list[*]}")
 }
 

@@ -67,12 +67,14 @@ in_node() { # in_node COMMAND…: runs it where the node's processes run
     env PATH=/run/cluster/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
 }
 
-# Names and addresses. Several clusters (of several checkouts) can run beside each other: each takes a number of its own
-# and remembers it.
+# Names and addresses. Several clusters (of several checkouts) can run beside each other: what they have on the machine
+# bears a name made of their home, and each takes addresses of a number that is free.
 settings() { # settings NUMBER
   number=$1
-  link=tullec$number # the host's end of the cable to the node
-  cgroup=tulle-cluster-$number
+  local id
+  id=$(printf %s "$home" | sha256sum | cut -c 1-8)
+  link=tullec$id # this machine's end of the cable to the node
+  cgroup=tulle-cluster-$id
   host_ip=172.30.$number.1 node_ip=172.30.$number.2 pods=10.230.$number.0/24
   services=10.231.$number.0/24 api_ip=10.231.$number.1 dns_ip=10.231.$number.10
   # fd74:756c:6c65 is "tulle" in ASCII, a prefix for private use (RFC 4193), with sixteen networks for each cluster.

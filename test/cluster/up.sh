@@ -91,13 +91,6 @@ make_pki
 mv "$state/conf/admin.kubeconfig" "$kubeconfig"
 step "certificates and configuration"
 
-# Every shim and the kubelet take inotify instances; the usual 128 of the whole machine are soon used up.
-instances=/proc/sys/fs/inotify/max_user_instances
-if [ "$(cat $instances)" -lt 1024 ]; then
-  cat $instances >"$state/inotify"
-  echo 1024 >$instances
-fi
-
 TULLE_BIN=$bin TULLE_HOME=$home setsid unshare --mount --uts --ipc --net --pid --fork --kill-child --propagation private \
   bash "$here/node/init.sh" >"$logs/node.log" 2>&1 </dev/null 9>&- &
 node_job=$!
