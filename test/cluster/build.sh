@@ -7,6 +7,7 @@ set -euo pipefail
 
 go_missing="Go 1.21 or newer is missing (it fetches the newer toolchain that Kubernetes asks for by itself).
   Debian 13: apt-get install golang-go; elsewhere: https://go.dev/doc/install"
+PATH=$PATH:/usr/local/go/bin # which sudo takes out
 command -v go >/dev/null || die "$go_missing"
 case $(cd / && GOTOOLCHAIN=local go env GOVERSION) in
   go1.?|go1.?.*|go1.1?|go1.1?.*|go1.20|go1.20.*) die "$go_missing" ;;

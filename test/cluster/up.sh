@@ -32,7 +32,7 @@ step() { say "$(awk -v ns=$(($(date +%s%N) - begun)) 'BEGIN { printf "%4.1f s", 
 fail() { # fail COMPONENT MESSAGE
   trap - EXIT
   [ -z "${others:-}" ] || kill "$others" 2>/dev/null || true
-  [ ! -s "$logs/$1.log" ] || { say "the last lines of $logs/$1.log:" && tail -n 15 "$logs/$1.log" >&2; }
+  [ ! -s "$logs/$1.log" ] || { say "the last lines of $logs/$1.log:" && tail -n 15 "$logs/$1.log" | cut -c 1-400 >&2; }
   [ -z "${node_job:-}" ] || kill -KILL "$node_job" 2>/dev/null || true # node.pid may not be written yet
   "$here/down.sh" --locked
   die "did not start: $2"

@@ -81,6 +81,11 @@ test("a Job completes although its sidecar would run on, and the sidecar is aske
   expect(await space.kubectl(["logs", "job/job", "-c", "sidecar"])).toBe("asked to end\n");
 });
 
+test("an image without a tag needs no registry", async () => {
+  await space.apply(pod("untagged", { containers: [{ ...SHELL, image: "ubuntu" }] }));
+  await space.ready(["untagged"]);
+});
+
 test("volumes: memory, configuration, the pod's own labels", async () => {
   await space.apply(
     { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "settings" }, data: { mode: "STRICT" } },
