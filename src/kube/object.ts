@@ -1,0 +1,71 @@
+/** The parts of Kubernetes objects that every kind has. A kind's own fields are declared where they are used. */
+
+/** What this room reads of metav1.ObjectMeta. Fields it does not name stay in the object untouched. */
+export interface ObjectMeta {
+  readonly name: string;
+  readonly generateName?: string;
+  readonly namespace?: string;
+  readonly uid?: string;
+  /** Opaque: compared for equality only. */
+  readonly resourceVersion?: string;
+  readonly generation?: number;
+  readonly creationTimestamp?: string | null;
+  readonly deletionTimestamp?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly ownerReferences?: readonly OwnerReference[];
+  readonly finalizers?: readonly string[];
+}
+
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly controller?: boolean;
+}
+
+export interface KubeObject {
+  readonly apiVersion?: string;
+  readonly kind?: string;
+  readonly metadata: ObjectMeta;
+}
+
+/** An object as it is sent to be created: its name may be left to the server. */
+export type Draft<T extends KubeObject> = Omit<T, "metadata"> & { readonly metadata?: Partial<ObjectMeta> };
+
+export interface KubeList<T extends KubeObject> {
+  readonly metadata: {
+    /** Where a watch may begin to miss nothing after this list. */
+    readonly resourceVersion?: string;
+    /** Names the next page; absent on the last. */
+    readonly continue?: string;
+    readonly remainingItemCount?: number;
+  };
+  readonly items: readonly T[];
+}
+
+/** Points at an object, as Events do (core/v1 ObjectReference). */
+export interface ObjectReference {
+  readonly apiVersion?: string;
+  readonly kind: string;
+  readonly namespace?: string;
+  readonly name: string;
+  readonly uid?: string;
+  readonly resourceVersion?: string;
+}
+
+/** A reference to the given object. List items carry no kind, so the kind of their resource is passed. */
+export function referenceTo(
+  resource: { readonly apiVersion: string; readonly kind: string },
+  object: KubeObject,
+): ObjectReference {
+  const { namespace, name, uid } = object.metadata;
+  return {
+    apiVersion: resource.apiVersion,
+    kind: resource.kind,
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+  };
+}
