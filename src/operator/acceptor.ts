@@ -12,6 +12,8 @@ export interface AcceptorOptions {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly what: string;
+  /** The one protocol that is spoken; a client that does not offer it is cut off. */
+  readonly protocol: "h2" | "http/1.1";
   readonly material: () => ServerMaterial;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -24,7 +26,7 @@ const MOST_HANDSHAKES = 1_024;
 /** SSL_OP_NO_TLSv1, _1_1 and _1_2. */
 const TLS_1_3_ONLY = 0x04000000 | 0x08000000 | 0x10000000;
 /** ALPN in wire form: Bun does not understand the text form. */
-const ALPN_H2 = Buffer.from("\x02h2");
+const ALPN = { h2: Buffer.from("\x02h2"), "http/1.1": Buffer.from("\x08http/1.1") } as const;
 const KEEP_ALIVE_AFTER: Millis = 60_000;
 
 type Owned = Bun.Socket<SocketEvents>;
@@ -88,7 +90,7 @@ export class TlsAcceptor implements Disposable {
     }
     plain.setNoDelay(true);
     plain.setKeepAlive(true, KEEP_ALIVE_AFTER);
-    const { material, clock } = this.#options;
+    const { material, clock, protocol } = this.#options;
     const [, socket] = plain.upgradeTLS<SocketEvents>({
       data: NOBODY,
       socket: {
@@ -106,7 +108,12 @@ export class TlsAcceptor implements Disposable {
         },
         error: (one: Owned) => one.terminate(),
       },
-      tls: { ...material(), isServer: true, ALPNProtocols: ALPN_H2, secureOptions: TLS_1_3_ONLY } as Bun.TLSOptions,
+      tls: {
+        ...material(),
+        isServer: true,
+        ALPNProtocols: ALPN[protocol],
+        secureOptions: TLS_1_3_ONLY,
+      } as Bun.TLSOptions,
     });
     this.#handshaking.add(socket);
     const deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
@@ -115,7 +122,7 @@ export class TlsAcceptor implements Disposable {
   #established(socket: Owned, error: Error | null): void {
     // The client shows no certificate, so a verdict on it says nothing here; a broken handshake does.
     const broken = error !== null && "code" in error && /^(ERR_SSL|EPROTO|ECONN)/.test(String(error.code));
-    if (broken || socket.alpnProtocol !== "h2") {
+    if (broken || socket.alpnProtocol !== this.#options.protocol) {
       socket.terminate();
       return;
     }

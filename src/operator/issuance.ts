@@ -1,6 +1,6 @@
 /** CreateCertificate: a caller that proved to be a pod gets a certificate for its key, and nothing that it asked for besides. */
 import { type Authority, IdentityError, type IssuedCertificate, pemDecode, pemEncode } from "../identity/index.ts";
-import type { Logger } from "../mesh/index.ts";
+import type { Logger, TulleError } from "../mesh/index.ts";
 import type { IstioCertificateRequest, IstioCertificateResponse } from "../wire/index.ts";
 import type { Caller } from "./callers.ts";
 import { Refusal, type StatusName } from "./errors.ts";
@@ -8,14 +8,18 @@ import { Refusal, type StatusName } from "./errors.ts";
 export class Issuance {
   readonly #authority: Authority;
   readonly #logger: Logger;
+  readonly #unfit: () => TulleError | undefined;
 
-  constructor(authority: Authority, logger: Logger) {
+  constructor(authority: Authority, logger: Logger, unfit: () => TulleError | undefined = () => undefined) {
     this.#authority = authority;
     this.#logger = logger;
+    this.#unfit = unfit;
   }
 
   /** One audit line for each certificate. Throws Refusal, its reason an error code of identity/. */
   issue(caller: Caller, request: IstioCertificateRequest): IstioCertificateResponse {
+    const unfit = this.#unfit();
+    if (unfit !== undefined) throw new Refusal("UNAVAILABLE", unfit.code, unfit.message);
     const issued = this.#sign(caller, request);
     const { pod, id } = caller;
     this.#logger.log("info", "certificate issued", {

@@ -1,15 +1,17 @@
 /** The operator, composed: certificates, discovery and reports on one gRPC port, over stores that somebody else fills. */
 import * as grpc from "@grpc/grpc-js";
 import type { Authority } from "../identity/index.ts";
-import type {
-  Clock,
-  EndpointsRecord,
-  Ip,
-  Logger,
-  PodRecord,
-  ProxySettings,
-  ServiceRecord,
-  Store,
+import {
+  type Clock,
+  type EndpointsRecord,
+  type Ip,
+  type Logger,
+  OPERATOR_HOST,
+  type PodRecord,
+  type ProxySettings,
+  type ServiceRecord,
+  type Store,
+  type TulleError,
 } from "../mesh/index.ts";
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse, ReportAck, ReportBatch } from "../wire/index.ts";
 import { TlsAcceptor } from "./acceptor.ts";
@@ -20,7 +22,7 @@ import { Refusal } from "./errors.ts";
 import { type CallerStream, grpcServer } from "./grpc.ts";
 import { Issuance } from "./issuance.ts";
 import { type ProxyReport, ReportTable } from "./reports.ts";
-import { ServerCertificate } from "./server-certificate.ts";
+import { ServerCertificate, type ServerMaterial } from "./server-certificate.ts";
 
 export interface OperatorOptions {
   readonly authority: Authority;
@@ -28,9 +30,12 @@ export interface OperatorOptions {
   readonly pods: Store<PodRecord>;
   readonly services: Store<ServiceRecord>;
   readonly endpoints: Store<EndpointsRecord>;
-  /** CIDRs of pods and Services: what lies inside never passes for want of an answer. */
-  readonly podRanges: readonly string[];
-  readonly serviceRanges: readonly string[];
+  /** CIDRs of pods and Services: what lies inside never passes for want of an answer. Asked again after `changed`. */
+  readonly ranges: () => Pick<ProxySettings, "podRanges" | "serviceRanges">;
+  /** Why nothing may be signed now; undefined while all is well. */
+  readonly unfit?: () => TulleError | undefined;
+  /** The DNS name by which proxies reach the operator. */
+  readonly host?: string;
   readonly listen: { readonly hosts: readonly string[]; readonly port: number };
   /** Addresses that the server certificate names beside the operator's host name. */
   readonly ips: readonly Ip[];
@@ -61,12 +66,15 @@ export class Operator implements Disposable {
   constructor(options: OperatorOptions) {
     this.#options = options;
     const { authority, pods, clock, logger } = options;
-    this.#certificate = new ServerCertificate(authority, clock, logger, options.ips);
+    this.#certificate = new ServerCertificate(authority, clock, logger, {
+      host: options.host ?? OPERATOR_HOST,
+      ips: options.ips,
+    });
     this.#catalog = new Catalog({ ...options, trustDomain: authority.trustDomain });
     this.#reports = new ReportTable(clock, pods);
     this.#server = grpcServer({
       callers: new Callers(options.reviewer, pods, authority.trustDomain),
-      issuance: new Issuance(authority, logger),
+      issuance: new Issuance(authority, logger, options.unfit),
       logger,
       discovery: (stream) => this.#discover(stream),
       reports: (stream) => this.#report(stream),
@@ -92,6 +100,7 @@ export class Operator implements Disposable {
       this.#acceptor = new TlsAcceptor({
         ...options.listen,
         what: "certificates, discovery and reports",
+        protocol: "h2",
         material: () => this.#certificate.current,
         clock,
         logger,
@@ -114,6 +123,16 @@ export class Operator implements Disposable {
     return this.#reports.reports;
   }
 
+  /** The newest server certificate, for another listener under the same name. */
+  get material(): ServerMaterial {
+    return this.#certificate.current;
+  }
+
+  /** Ranges or bundle may be others now. */
+  changed(): void {
+    for (const { discovery } of this.#streams) discovery?.stateChanged();
+  }
+
   get reissueEpoch(): number {
     return this.#reissueEpoch;
   }
@@ -121,7 +140,7 @@ export class Operator implements Disposable {
   /** Makes every proxy ask for a new certificate with a new key. Answers the epoch that they will report. */
   reissue(): number {
     this.#reissueEpoch++;
-    for (const { discovery } of this.#streams) discovery?.stateChanged();
+    this.changed();
     return this.#reissueEpoch;
   }
 
@@ -174,12 +193,11 @@ export class Operator implements Disposable {
   }
 
   #settings({ pod }: Caller): ProxySettings {
-    const { pods, podRanges, serviceRanges } = this.#options;
+    const { pods, ranges } = this.#options;
     const now = pods.get(`${pod.namespace}/${pod.name}`);
     return {
       mode: now?.uid === pod.uid ? now.mode : pod.mode,
-      podRanges: [...podRanges],
-      serviceRanges: [...serviceRanges],
+      ...ranges(),
       reissueEpoch: this.#reissueEpoch,
     };
   }
