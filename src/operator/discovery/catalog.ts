@@ -107,6 +107,11 @@ export class Catalog implements Disposable {
     return [...found.values()];
   }
 
+  /** Names of the workloads behind a service. */
+  behind(service: string): Iterable<string> {
+    return this.#behind.get(service) ?? [];
+  }
+
   /** Calls the listener with the names of what appeared, changed or went, until disposed. */
   follow(listener: CatalogListener): Disposable {
     this.#listeners.add(listener);
@@ -226,8 +231,7 @@ export class Catalog implements Disposable {
       .filter((port) => port.protocol === "TCP")
       .map((port) => ({
         servicePort: port.port,
-        // 0: it differs by endpoint or is not known; each workload names its own.
-        targetPort: endpoints[0]?.ports.find((one) => one.name === port.name)?.port ?? 0,
+        targetPort: commonTarget(endpoints, port.name),
       }));
     const { name, namespace, hostname } = record;
     return { kind: "service", service: { name, namespace, hostname, vips: record.clusterIps, ports } };
@@ -251,8 +255,9 @@ export class Catalog implements Disposable {
           ips: pod.ips,
           node: pod.node,
           tunnel: pod.meshed && !pod.hostNetwork ? "hbone" : "none",
-          // A ready endpoint counts although its pod is not ready: publishNotReadyAddresses.
-          healthy: (pod.ready && !pod.terminating) || Object.keys(ports).length > 0,
+          // A ready endpoint counts although its pod is not ready: publishNotReadyAddresses. A pod that is being
+          // stopped takes nothing new, whatever the endpoints still say.
+          healthy: !pod.terminating && (pod.ready || Object.keys(ports).length > 0),
           services: ports,
           authorizationPolicies: [],
         },
@@ -312,6 +317,17 @@ const NONE_READY: ReadonlyMap<string, Endpoint> = new Map();
 
 function readyEndpoints(record: EndpointsRecord): ReadonlyMap<string, Endpoint> {
   return new Map(record.endpoints.filter((one) => one.ready).map((one) => [nameOfEndpoint(one), one]));
+}
+
+/** 0: it differs by endpoint or is not known; each workload names its own. */
+function commonTarget(endpoints: readonly Endpoint[], name: string): number {
+  let common: number | undefined;
+  for (const { ports } of endpoints) {
+    const target = ports.find((one) => one.name === name)?.port ?? 0;
+    if (common !== undefined && common !== target) return 0;
+    common = target;
+  }
+  return common ?? 0;
 }
 
 function samePorts(a: Endpoint | undefined, b: Endpoint): boolean {
