@@ -72,12 +72,12 @@ describe("a client of everything", () => {
   });
 
   test("that lets go of it keeps what it asked for by name", async () => {
-    const { mesh, pods, ask, change, subscription } = stage();
+    const { mesh, ask, change, subscription } = stage();
     ask({});
     ask({ subscribe: ["/10.244.0.3"], unsubscribe: ["*"] });
     expect(subscription.size).toBe(1);
     expect(await change(() => mesh.pods.set("shop/a", podRecord("a", "10.244.0.9")))).toEqual(NOTHING);
-    expect(await change(() => mesh.pods.set("shop/c", { ...(pods[2] as never), ready: false }))).toEqual({
+    expect(await change(() => mesh.pods.set("shop/c", podRecord("c", "10.244.0.3", { ready: false })))).toEqual({
       sent: ["uid-c"],
       removed: [],
     });
@@ -258,6 +258,11 @@ class SimulatedClient {
     for (const entry of entries) this.resources.set(entry.name, entry);
   }
 
+  subscribe(name: string): void {
+    if (name === "*") this.everything = true;
+    else this.names.add(name);
+  }
+
   unsubscribe(name: string): void {
     if (name === "*") this.everything = false;
     this.names.delete(name);
@@ -338,7 +343,7 @@ test("a client that applies every delta ends with exactly what a fresh look-up a
           else if (one.kind === "turn") await Promise.resolve();
           else if (one.kind === "push") push();
           else if (one.kind === "subscribe") {
-            for (const name of one.names) name === "*" ? (client.everything = true) : client.names.add(name);
+            for (const name of one.names) client.subscribe(name);
             subscription ??= new AddressSubscription(catalog);
             client.apply(subscription.change(request({ subscribe: one.names })));
           } else if (subscription === undefined) continue;
