@@ -113,14 +113,54 @@ describe("a certificate", () => {
 
   test("takes no name from the request: a request without one gets the caller's", () => {
     const { ask } = stage();
-    // Version, empty subject, key, no attributes: what a client says that leaves everything to the mesh.
-    const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-    const spki = publicKey.export({ type: "spki", format: "der" });
-    const info = tlv(0x30, tlv(0x02, Buffer.of(0)), tlv(0x30), spki, tlv(0xa0));
-    const algorithm = Buffer.from("300a06082a8648ce3d040302", "hex");
-    const signature = tlv(0x03, Buffer.of(0), sign("sha256", info, privateKey));
-    const [leaf] = ask(pem(tlv(0x30, info, algorithm, signature))).certChain;
+    const [leaf] = ask(pem(craft({ attributes: [] }))).certChain;
     expect(new X509Certificate(leaf as string).subjectAltName).toBe(`URI:${ID}`);
+  });
+});
+
+describe("a request that asks for more than a key is refused", () => {
+  const URI = tlv(0x86, Buffer.from(ID));
+  const san = (...names: Buffer[]) => extension("551d11", tlv(0x30, ...names));
+  const cases: readonly [string, Partial<Craft>, string][] = [
+    ["another version", { version: tlv(0x02, Buffer.of(1)) }, "csr-version"],
+    [
+      "a subject",
+      { subject: tlv(0x30, tlv(0x31, tlv(0x30, oid("550403"), tlv(0x0c, Buffer.from("x"))))) },
+      "csr-subject",
+    ],
+    ["a key of another curve", { curve: "P-384" }, "csr-key-type"],
+    ["a key that is no point", { bend: (spki) => bent(spki, -1) }, "csr-key-point"],
+    ["another signature algorithm", { algorithm: tlv(0x30, oid("2a8648ce3d040303")) }, "csr-signature-algorithm"],
+    ["a signature by another key", { foreignSignature: true }, "csr-signature"],
+    [
+      "an attribute beside the extensions",
+      { attributes: [tlv(0x30, oid("2a864886f70d010907"), tlv(0x31))] },
+      "csr-attribute",
+    ],
+    ["another extension", { attributes: [asking(extension("551d12", tlv(0x30)))] }, "csr-extension"],
+    [
+      "to be a CA",
+      { attributes: [asking(extension("551d13", tlv(0x30, Buffer.from("0101ff", "hex"))))] },
+      "csr-extension",
+    ],
+    ["one extension twice", { attributes: [asking(san(URI), san(URI))] }, "csr-extension-repeated"],
+    [
+      "to sign certificates",
+      { attributes: [asking(extension("551d0f", Buffer.from("03020204", "hex")))] },
+      "csr-key-usage",
+    ],
+    [
+      "to be a server only",
+      { attributes: [asking(extension("551d25", tlv(0x30, oid("2b06010505070301"))))] },
+      "csr-extended-key-usage",
+    ],
+    ["a DNS name", { attributes: [asking(san(URI, tlv(0x82, Buffer.from("tulle.dev"))))] }, "csr-san-kind"],
+    ["two URIs", { attributes: [asking(san(URI, URI))] }, "csr-san-count"],
+  ];
+  test.each(cases)("%s", (_what, parts, reason) => {
+    const { ask } = stage();
+    const refused = refusalOf(() => ask(pem(craft(parts))));
+    expect([refused.code, refused.reason]).toEqual([status.INVALID_ARGUMENT, reason]);
   });
 });
 
@@ -217,4 +257,40 @@ function tlv(tag: number, ...parts: Uint8Array[]): Buffer {
   const length = content.length < 128 ? [content.length] : [0x82, content.length >> 8, content.length & 0xff];
   const form = content.length >= 128 && content.length < 256 ? [0x81, content.length] : length;
   return Buffer.concat([Buffer.of(tag, ...form), content]);
+}
+
+interface Craft {
+  readonly version: Buffer;
+  readonly subject: Buffer;
+  readonly curve: string;
+  readonly bend: (spki: Uint8Array) => Uint8Array;
+  readonly attributes: readonly Buffer[];
+  readonly algorithm: Buffer;
+  readonly foreignSignature: boolean;
+}
+
+/** A PKCS #10 request (RFC 2986), good but for what the test makes of it. */
+function craft(parts: Partial<Craft>): Uint8Array {
+  const pair = () => generateKeyPairSync("ec", { namedCurve: parts.curve ?? "P-256" });
+  const { publicKey, privateKey } = pair();
+  const spki = publicKey.export({ type: "spki", format: "der" });
+  const version = parts.version ?? tlv(0x02, Buffer.of(0));
+  const attributes = tlv(0xa0, ...(parts.attributes ?? []));
+  const info = tlv(0x30, version, parts.subject ?? tlv(0x30), parts.bend?.(spki) ?? spki, attributes);
+  const algorithm = parts.algorithm ?? tlv(0x30, oid("2a8648ce3d040302"));
+  const key = parts.foreignSignature === true ? pair().privateKey : privateKey;
+  return tlv(0x30, info, algorithm, tlv(0x03, Buffer.of(0), sign("sha256", info, key)));
+}
+
+function oid(hex: string): Buffer {
+  return tlv(0x06, Buffer.from(hex, "hex"));
+}
+
+function extension(id: string, value: Buffer): Buffer {
+  return tlv(0x30, oid(id), tlv(0x04, value));
+}
+
+/** The attribute extensionRequest. */
+function asking(...extensions: Buffer[]): Buffer {
+  return tlv(0x30, oid("2a864886f70d01090e"), tlv(0x31, tlv(0x30, ...extensions)));
 }

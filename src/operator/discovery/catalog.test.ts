@@ -244,6 +244,8 @@ describe("an endpoint without a pod", () => {
     }
     const catalog = mesh.catalog();
     expect(Object.keys(workloadAt(catalog, "/192.168.7.7").services)).toHaveLength(2);
+    // Named after the first of them by name, in whatever order they came.
+    expect(workloadAt(catalog, "/192.168.7.7").name).toBe("api");
     await told(catalog, () => mesh.endpoints.delete("shop/web"));
     expect(Object.keys(workloadAt(catalog, "/192.168.7.7").services)).toHaveLength(1);
     await told(catalog, () => mesh.endpoints.delete("shop/api"));

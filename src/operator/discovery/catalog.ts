@@ -62,7 +62,7 @@ export class Catalog implements Disposable {
     this.#sources = sources;
     this.#following = [
       sources.pods.follow((change) => this.#podChanged(change)),
-      sources.services.follow((change) => this.#touchService(change.key)),
+      sources.services.follow((change) => this.#serviceChanged(change)),
       sources.endpoints.follow((change) => this.#endpointsChanged(change)),
     ];
     for (const key of sources.pods.keys()) {
@@ -73,7 +73,10 @@ export class Catalog implements Disposable {
       const value = sources.endpoints.get(key);
       if (value !== undefined) this.#endpointsChanged({ kind: "set", key, value, before: undefined });
     }
-    for (const key of sources.services.keys()) this.#touchService(key);
+    for (const key of sources.services.keys()) {
+      const value = sources.services.get(key);
+      if (value !== undefined) this.#serviceChanged({ kind: "set", key, value, before: undefined });
+    }
     this.#flush();
   }
 
@@ -170,8 +173,10 @@ export class Catalog implements Disposable {
     this.#touch(`service ${key}`);
   }
 
-  #touchService(key: string): void {
+  #serviceChanged(change: StoreChange<ServiceRecord>): void {
+    const { key, before } = change;
     this.#touch(`service ${key}`);
+    if (change.kind === "set" && before !== undefined && sameMembership(before, change.value)) return;
     // The ports by which workloads are endpoints of it may be others now.
     for (const name of this.#ready.get(key)?.keys() ?? []) this.#touch(name);
   }
@@ -266,7 +271,8 @@ export class Catalog implements Disposable {
     if (!name.startsWith(ENDPOINT_PREFIX) || !this.#endpointOf.has(name)) return undefined;
     const ip = name.slice(ENDPOINT_PREFIX.length) as Ip;
     if (this.#podIps.has(ip)) return undefined;
-    const [first = ""] = this.#endpointOf.get(name) ?? [];
+    // Of several services the first by name, not by time: every replica says the same.
+    const [first = ""] = [...(this.#endpointOf.get(name) ?? [])].sort();
     const [namespace = "", service = ""] = first.split("/");
     return {
       kind: "workload",
@@ -328,6 +334,18 @@ function commonTarget(endpoints: readonly Endpoint[], name: string): number {
     common = target;
   }
   return common ?? 0;
+}
+
+/** Its workloads are endpoints of it in the same way. */
+function sameMembership(a: ServiceRecord, b: ServiceRecord): boolean {
+  return (
+    a.hostname === b.hostname &&
+    a.ports.length === b.ports.length &&
+    a.ports.every((port, index) => {
+      const other = b.ports[index];
+      return port.name === other?.name && port.port === other.port && port.protocol === other.protocol;
+    })
+  );
 }
 
 function samePorts(a: Endpoint | undefined, b: Endpoint): boolean {
