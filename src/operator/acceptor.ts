@@ -90,20 +90,34 @@ export class TlsAcceptor implements Disposable {
     }
     plain.setNoDelay(true);
     plain.setKeepAlive(true, KEEP_ALIVE_AFTER);
+    try {
+      this.#shakeHands(plain);
+    } catch (cause) {
+      // Bun would swallow it and keep the socket open.
+      const { logger, what } = this.#options;
+      logger.log("error", "a handshake could not start", { what, error: String(cause) });
+      plain.terminate();
+    }
+  }
+
+  #shakeHands(plain: Owned): void {
     const { material, clock, protocol } = this.#options;
+    let deadline: Disposable | undefined;
+    const over = (socket: Owned) => {
+      deadline?.[Symbol.dispose]();
+      this.#handshaking.delete(socket);
+    };
     const [, socket] = plain.upgradeTLS<SocketEvents>({
       data: NOBODY,
       socket: {
         handshake: (one: Owned, _success: boolean, error: Error | null) => {
-          deadline[Symbol.dispose]();
-          this.#handshaking.delete(one);
+          over(one);
           this.#established(one, error);
         },
         data: (one: Owned, chunk: Buffer) => one.data.received(chunk),
         drain: (one: Owned) => one.data.drained(),
         close: (one: Owned, error?: Error) => {
-          deadline[Symbol.dispose]();
-          this.#handshaking.delete(one);
+          over(one);
           one.data.hungUp(error);
         },
         error: (one: Owned) => one.terminate(),
@@ -116,7 +130,7 @@ export class TlsAcceptor implements Disposable {
       } as Bun.TLSOptions,
     });
     this.#handshaking.add(socket);
-    const deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
+    deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
   }
 
   #established(socket: Owned, error: Error | null): void {

@@ -47,7 +47,10 @@ export class Issuance {
       return this.#authority.issueWorkload({ csr, id, podUid: pod.uid, ...lifetime });
     } catch (error) {
       if (!(error instanceof IdentityError)) throw error;
-      throw new Refusal(statusOf(error), error.code, error.message);
+      const status = statusOf(error);
+      // What is wrong on this side is for the log.
+      const message = status === "INTERNAL" ? "the operator could not sign; see its log" : error.message;
+      throw new Refusal(status, error.code, message, { cause: error });
     }
   }
 }

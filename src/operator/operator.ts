@@ -6,7 +6,9 @@ import {
   type EndpointsRecord,
   type Ip,
   type Logger,
+  type Millis,
   OPERATOR_HOST,
+  objectKey,
   type PodRecord,
   type ProxySettings,
   type ServiceRecord,
@@ -18,9 +20,12 @@ import { TlsAcceptor } from "./acceptor.ts";
 import { type Caller, Callers, type TokenReviewer } from "./callers.ts";
 import { Catalog } from "./discovery/catalog.ts";
 import { DiscoveryStream } from "./discovery/stream.ts";
-import { Refusal } from "./errors.ts";
+import { asRefusal, Refusal } from "./errors.ts";
 import { type CallerStream, grpcServer } from "./grpc.ts";
 import { Issuance } from "./issuance.ts";
+import { OpenStreams, type OwnedStream } from "./open-streams.ts";
+import { Rate } from "./rate.ts";
+import { checkReport } from "./report-check.ts";
 import { type ProxyReport, ReportTable } from "./reports.ts";
 import { ServerCertificate, type ServerMaterial } from "./server-certificate.ts";
 
@@ -43,13 +48,9 @@ export interface OperatorOptions {
   readonly logger: Logger;
 }
 
-/** An open call of a pod. */
-interface OwnedStream {
-  readonly caller: Caller;
-  /** Undefined for a stream of reports. */
-  readonly discovery: DiscoveryStream | undefined;
-  readonly end: (why: Refusal) => void;
-}
+/** A proxy sends a batch when its state changes and every 10 s; Bun keeps each acknowledgement that is not read. */
+const REPORT_EVERY: Millis = 1_000;
+const REPORTS_AT_ONCE = 60;
 
 export class Operator implements Disposable {
   readonly #options: OperatorOptions;
@@ -58,7 +59,7 @@ export class Operator implements Disposable {
   readonly #certificate: ServerCertificate;
   readonly #server: grpc.Server;
   readonly #acceptor: TlsAcceptor;
-  readonly #streams = new Set<OwnedStream>();
+  readonly #streams = new OpenStreams();
   readonly #following: Disposable[];
   #reissueEpoch = 0;
 
@@ -81,18 +82,15 @@ export class Operator implements Disposable {
     });
     const injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
     this.#following = [
-      this.#catalog.follow((names) => {
-        for (const { discovery } of this.#streams) discovery?.catalogChanged(names);
-      }),
+      this.#catalog.follow((names) => this.#tellAll((discovery) => discovery.catalogChanged(names))),
       pods.follow((change) => {
         const gone = change.before;
         if (gone === undefined) return;
         const left = change.kind === "set" && change.value.uid === gone.uid && !change.value.finished;
-        for (const one of [...this.#streams]) {
-          if (one.caller.pod.uid !== gone.uid) continue;
+        for (const one of this.#streams.of(gone.uid)) {
           // A token outlives its pod; what it opened must not.
-          if (!left) one.end(new Refusal("PERMISSION_DENIED", "pod-gone", "the pod is gone"));
-          else if (change.value.mode !== gone.mode) one.discovery?.stateChanged();
+          if (!left) one.end(podGone());
+          else if (change.value.mode !== gone.mode) this.#tell(one, (discovery) => discovery.stateChanged());
         }
       }),
     ];
@@ -130,7 +128,7 @@ export class Operator implements Disposable {
 
   /** Ranges or bundle may be others now. */
   changed(): void {
-    for (const { discovery } of this.#streams) discovery?.stateChanged();
+    this.#tellAll((discovery) => discovery.stateChanged());
   }
 
   get reissueEpoch(): number {
@@ -172,8 +170,10 @@ export class Operator implements Disposable {
 
   #report(stream: CallerStream<ReportBatch, ReportAck>): void {
     const { pod } = stream.caller;
+    const rate = new Rate(this.#options.clock, REPORT_EVERY, REPORTS_AT_ONCE);
     stream.onRequest = (batch) => {
-      this.#reports.take(pod, batch, stream);
+      if (!rate.take()) throw new Refusal("RESOURCE_EXHAUSTED", "too-many-reports", "reports come too fast");
+      this.#reports.take(pod, checkReport(batch), stream);
       stream.send({ sequence: batch.sequence });
     };
     this.#own(stream, undefined, () => this.#reports.ended(pod, stream));
@@ -184,21 +184,49 @@ export class Operator implements Disposable {
     discovery: DiscoveryStream | undefined,
     ended?: () => void,
   ): void {
-    const owned: OwnedStream = { caller: stream.caller, discovery, end: (why) => stream.refuse(why) };
-    this.#streams.add(owned);
+    const { pod } = stream.caller;
+    const owned: OwnedStream = { pod, discovery, end: (why) => stream.refuse(why) };
     stream.onEnd = () => {
       this.#streams.delete(owned);
       ended?.();
     };
+    // It may have gone between the review of its token and now.
+    if (!this.#lives(pod)) throw podGone();
+    this.#streams.add(owned);
+  }
+
+  #lives({ namespace, name, uid }: PodRecord): boolean {
+    const now = this.#options.pods.get(objectKey(namespace, name));
+    return now?.uid === uid && !now.finished;
+  }
+
+  #tellAll(what: (discovery: DiscoveryStream) => void): void {
+    for (const stream of [...this.#streams]) this.#tell(stream, what);
+  }
+
+  /** What goes wrong with one client ends its stream, and must not keep the others from hearing. */
+  #tell({ discovery, pod, end }: OwnedStream, what: (discovery: DiscoveryStream) => void): void {
+    if (discovery === undefined) return;
+    try {
+      what(discovery);
+    } catch (error) {
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.logger.log("error", "a proxy could not be told", { podUid: pod.uid, error: detail });
+      end(asRefusal(error));
+    }
   }
 
   #settings({ pod }: Caller): ProxySettings {
     const { pods, ranges } = this.#options;
-    const now = pods.get(`${pod.namespace}/${pod.name}`);
+    const now = pods.get(objectKey(pod.namespace, pod.name));
     return {
       mode: now?.uid === pod.uid ? now.mode : pod.mode,
       ...ranges(),
       reissueEpoch: this.#reissueEpoch,
     };
   }
+}
+
+function podGone(): Refusal {
+  return new Refusal("PERMISSION_DENIED", "pod-gone", "the pod is gone");
 }
