@@ -16,12 +16,16 @@ export class Issuance {
     this.#unfit = unfit;
   }
 
+  /** Certificates issued so far. */
+  issued = 0;
+
   /** One audit line for each certificate. Throws Refusal, its reason an error code of identity/. */
   issue(caller: Caller, request: IstioCertificateRequest): IstioCertificateResponse {
     const unfit = this.#unfit();
     if (unfit !== undefined) throw new Refusal("UNAVAILABLE", unfit.code, unfit.message);
     const issued = this.#sign(caller, request);
     const { pod, id } = caller;
+    this.issued++;
     this.#logger.log("info", "certificate issued", {
       id,
       namespace: pod.namespace,

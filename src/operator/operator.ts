@@ -57,6 +57,7 @@ export class Operator implements Disposable {
   readonly #catalog: Catalog;
   readonly #reports: ReportTable;
   readonly #certificate: ServerCertificate;
+  readonly #issuance: Issuance;
   readonly #server: grpc.Server;
   readonly #acceptor: TlsAcceptor;
   readonly #streams = new OpenStreams();
@@ -73,9 +74,10 @@ export class Operator implements Disposable {
     });
     this.#catalog = new Catalog({ ...options, trustDomain: authority.trustDomain });
     this.#reports = new ReportTable(clock, pods);
+    this.#issuance = new Issuance(authority, logger, options.unfit);
     this.#server = grpcServer({
       callers: new Callers(options.reviewer, pods, authority.trustDomain),
-      issuance: new Issuance(authority, logger, options.unfit),
+      issuance: this.#issuance,
       logger,
       discovery: (stream) => this.#discover(stream),
       reports: (stream) => this.#report(stream),
@@ -114,6 +116,11 @@ export class Operator implements Disposable {
   /** The bound port. */
   get port(): number {
     return this.#acceptor.port;
+  }
+
+  /** Certificates issued to pods so far. */
+  get issued(): number {
+    return this.#issuance.issued;
   }
 
   /** By pod uid. */
