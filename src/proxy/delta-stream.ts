@@ -42,6 +42,8 @@ export class DeltaStream implements Disposable {
   readonly #options: DeltaStreamOptions;
   readonly #backoff: Backoff;
   #call: DeltaCall | undefined;
+  /** Streams opened so far. */
+  #streams = 0;
   #timer: Disposable | undefined;
   #closed = false;
   /** Types that the stream knows of already. */
@@ -57,9 +59,9 @@ export class DeltaStream implements Disposable {
     this.#backoff = new Backoff(options.random, LONGEST_BACKOFF);
   }
 
-  /** The stream is up and has answered. */
-  get connected(): boolean {
-    return this.#call !== undefined && this.#answered;
+  /** Number of the stream that is up and has answered; undefined while there is none. */
+  get session(): number | undefined {
+    return this.#call !== undefined && this.#answered ? this.#streams : undefined;
   }
 
   /** Starts, and never stops until disposed. */
@@ -81,6 +83,7 @@ export class DeltaStream implements Disposable {
         if (this.#closed) return call.cancel();
         if (ended !== undefined) return this.#retry(ended.message);
         this.#call = call;
+        this.#streams++;
         this.#answered = false;
         this.#nodeSent = false;
         this.#opened.clear();

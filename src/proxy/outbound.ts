@@ -96,6 +96,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   #route: Exclude<Route, { kind: "refuse" }> | undefined;
   #relay: StreamRelay | undefined;
   #splice: Splice | undefined;
+  #wait: Disposable | undefined;
   #dial: Dial | undefined;
   #load: Load | undefined;
   #answerBy: Disposable | undefined;
@@ -124,7 +125,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
     if (network.ips.includes(ip) && isOwnPort(network.ports, port)) {
       return this.#refuse("refused-own-port", "the destination is this proxy");
     }
-    resolver.resolve(ip, port, (route) => this.#take(route));
+    this.#wait = resolver.resolve(ip, port, (route) => this.#take(route));
   }
 
   abort(): void {
@@ -253,6 +254,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#wait?.[Symbol.dispose]();
     this.#dial?.cancel();
     this.#answerBy?.[Symbol.dispose]();
     if (this.#load !== undefined) this.#load.active--;
