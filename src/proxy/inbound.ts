@@ -5,6 +5,7 @@ import {
   type ConnectionHandler,
   type HeaderList,
   Http2Connection,
+  type Http2Error,
   type Http2Stream,
   type StreamHandler,
 } from "../tunnel/index.ts";
@@ -17,7 +18,7 @@ import { ALPN_H2, judgeClient, TLS_1_3_ONLY } from "./judge.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
-import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
 export interface InboundOptions {
@@ -196,7 +197,8 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     return InboundStream.accept(context, stream, headers);
   }
 
-  onClose(): void {
+  onClose(error: Http2Error | undefined): void {
+    reportDefectOf(error);
     this.#end();
   }
 

@@ -54,7 +54,7 @@ export const OWNER_HANDLERS = {
  */
 export const UPGRADED_HANDLERS = {
   drain(): void {},
-  error(): void {},
+  error: broken,
 } as const;
 
 /** `OWNER_HANDLERS` with a TLS verdict. */
@@ -78,9 +78,14 @@ export function abort(socket: OwnedSocket): void {
 
 let onDefect: (error: Error) => void = () => undefined;
 
-/** Where an exception thrown by an owner goes: Bun hands it to the socket's `error` and would otherwise lose it. */
+/** Where an exception goes that an owner or a handler of HTTP/2 threw: nobody else would hear of it. */
 export function reportDefects(report: (error: Error) => void): void {
   onDefect = report;
+}
+
+/** The exception of a callback that ended an HTTP/2 connection, if that is why it ended. */
+export function reportDefectOf(closing: Error | undefined): void {
+  if (closing?.cause instanceof Error) onDefect(closing.cause);
 }
 
 /** Bun calls this when a callback threw, and when an established TLS session failed. */

@@ -1,11 +1,11 @@
 /** The client's end of a tunnel: TCP, TLS 1.3 with our SVID, the verdict on the peer, then HTTP/2. */
 import type { SpiffeId } from "../identity/index.ts";
 import type { Clock, Ip, Millis, Reason } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
 import type { TlsMaterial } from "./credentials.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
 import { ALPN_H2, judgeServer, TLS_1_3_ONLY } from "./judge.ts";
-import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
 export interface TunnelTarget {
@@ -167,7 +167,8 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
     if (this.#state === "ready") this.#observer.onClosed(this);
   }
 
-  onClose(): void {
+  onClose(error: Http2Error | undefined): void {
+    reportDefectOf(error);
     this.#fail("failed-handshake", "the peer's HTTP/2 broke");
     this.#gone();
   }

@@ -1,20 +1,20 @@
 /** The operator as a proxy sees it: certificates, discovery and reports over gRPC, told what to answer by the test. */
 import * as grpc from "@grpc/grpc-js";
-import { type Authority, KeyPair, parseSpiffeId, pemDecode, pemEncode } from "../identity/index.ts";
-import { type Address, OPERATOR_HOST, type ProxySettings } from "../mesh/index.ts";
+import { type Authority, parseSpiffeId, pemDecode, pemEncode } from "../identity/index.ts";
+import type { Address, ProxySettings } from "../mesh/index.ts";
 import {
   addressName,
   addressToWire,
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
   METHODS,
-  type Method,
   type ReportBatch,
   type Resource,
   settingsToWire,
   TYPE_URLS,
   trustBundleToWire,
 } from "../wire/index.ts";
+import { bindGrpc, definition } from "./grpc-server.ts";
 
 type Stream = grpc.ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 
@@ -77,20 +77,7 @@ export class FakeOperator {
         },
       },
     );
-    const key = KeyPair.generate();
-    const id = parseSpiffeId(`spiffe://${this.#authority.trustDomain}/ns/tulle-system/sa/tulle-operator`);
-    const { chain } = this.#authority.issueServer({ spki: key.spki, id, dnsNames: [OPERATOR_HOST], ips: [] });
-    const credentials = grpc.ServerCredentials.createSsl(null, [
-      {
-        cert_chain: Buffer.from(chain.map((der) => pemEncode("CERTIFICATE", der)).join("")),
-        private_key: Buffer.from(key.privateKeyPem()),
-      },
-    ]);
-    this.#port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
+    this.#port = await bindGrpc(this.#server, this.#authority, port);
   }
 
   /** Sends the settings as they are now. */
@@ -188,16 +175,4 @@ function tokenOf(metadata: grpc.Metadata): string {
   const token = /^Bearer (\S+)$/.exec(String(value))?.[1];
   if (token === undefined) throw new Error("no token");
   return token;
-}
-
-function definition<Request, Response>(method: Method<Request, Response>): grpc.MethodDefinition<Request, Response> {
-  return {
-    path: method.path,
-    requestStream: method.requestStream,
-    responseStream: method.responseStream,
-    requestSerialize: (request) => Buffer.from(method.encodeRequest(request)),
-    requestDeserialize: method.decodeRequest,
-    responseSerialize: (response) => Buffer.from(method.encodeResponse(response)),
-    responseDeserialize: method.decodeResponse,
-  };
 }
