@@ -33,6 +33,10 @@ export interface DeltaStreamOptions {
 
 /** Discovery comes back sooner than certificates do: connections wait for its answer. */
 const LONGEST_BACKOFF: Millis = 15_000;
+/** A stream that is up and says nothing is no stream: another replica of the operator may answer. */
+const ANSWER_TIMEOUT: Millis = 15_000;
+/** Only a stream that lasted this long ends the back-off: one that is cut after each answer must not be a storm. */
+const STEADY_AFTER: Millis = 15_000;
 /** google.rpc.Code of a NACK. */
 const INVALID_ARGUMENT = 3;
 
@@ -44,6 +48,7 @@ export class DeltaStream implements Disposable {
   #call: DeltaCall | undefined;
   /** Streams opened so far. */
   #streams = 0;
+  /** Of the next attempt; while the stream is up, of its first answer and then of it being steady. */
   #timer: Disposable | undefined;
   #closed = false;
   /** Types that the stream knows of already. */
@@ -89,6 +94,10 @@ export class DeltaStream implements Disposable {
         this.#opened.clear();
         this.#changed.clear();
         for (const type of this.#options.types) this.#openType(type);
+        this.#timer = this.#options.clock.after(ANSWER_TIMEOUT, () => {
+          this.#options.grpc.leave();
+          call.cancel();
+        });
       })
       .catch((error: unknown) => this.#retry(error instanceof Error ? error.message : String(error)));
   }
@@ -158,7 +167,8 @@ export class DeltaStream implements Disposable {
   #receive(response: DeltaDiscoveryResponse): void {
     if (!this.#answered) {
       this.#answered = true;
-      this.#backoff.reset();
+      this.#timer?.[Symbol.dispose]();
+      this.#timer = this.#options.clock.after(STEADY_AFTER, () => this.#backoff.reset());
       this.#options.logger.log("info", "discovery connected");
     }
     const type = this.#options.types.find((one) => one.typeUrl === response.typeUrl);
@@ -181,6 +191,7 @@ export class DeltaStream implements Disposable {
 
   #retry(why: string): void {
     if (this.#closed) return;
+    this.#timer?.[Symbol.dispose]();
     const wait = this.#backoff.next();
     this.#options.logger.log("warn", "discovery is away", { error: why, retryInMillis: Math.round(wait) });
     this.#timer = this.#options.clock.after(wait, () => this.start());

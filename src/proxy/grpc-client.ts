@@ -122,6 +122,11 @@ export class GrpcClient implements Disposable {
     return call;
   }
 
+  /** Later calls use a new connection; those that are open go on. For a server that is up and does not answer. */
+  leave(): void {
+    this.#connection?.retire();
+  }
+
   /** Ends every connection and every call. */
   [Symbol.dispose](): void {
     this.#closed = true;

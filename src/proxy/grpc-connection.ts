@@ -58,6 +58,13 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
     this.#end("closed");
   }
 
+  /** Takes no new calls and ends with the last one that is open. */
+  retire(): void {
+    this.#leave();
+    if (this.#connection === undefined) this.#end("closed");
+    else this.#connection.goAway();
+  }
+
   opened(socket: OwnedSocket): void {
     if (this.#closed) {
       socket.terminate();

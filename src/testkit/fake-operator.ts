@@ -8,6 +8,7 @@ import {
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
   METHODS,
+  type ReportAck,
   type ReportBatch,
   type Resource,
   settingsToWire,
@@ -16,6 +17,7 @@ import {
 } from "../wire/index.ts";
 import { bindGrpc, definition } from "./grpc-server.ts";
 
+type Reports = grpc.ServerDuplexStream<ReportBatch, ReportAck>;
 type Stream = grpc.ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 
 export class FakeOperator {
@@ -24,14 +26,26 @@ export class FakeOperator {
   settings: ProxySettings = { mode: "strict", podRanges: ["127.0.0.0/8"], serviceRanges: [], reissueEpoch: 0 };
   /** Answers to addresses are held back while it is true. */
   silent = false;
+  /** Nothing is answered on a discovery stream while it is true. */
+  mute = false;
   /** Certificate requests fail while it is true. */
   refusing = false;
+  /** Reports are not acknowledged while it is true. */
+  deaf = false;
+  /** What came on discovery streams. */
+  readonly requests: DeltaDiscoveryRequest[] = [];
   readonly reports: ReportBatch[] = [];
   readonly nacks: string[] = [];
+  /** Discovery streams that were opened. */
+  streams = 0;
+  /** Where each of them came from: one address and port for each connection. */
+  readonly peers: string[] = [];
   issued = 0;
   readonly #authority: Authority;
   readonly #server = new grpc.Server();
   readonly #streams = new Set<Stream>();
+  readonly #reporters = new Set<Reports>();
+  readonly #waiting = new Set<{ readonly holds: () => boolean; readonly resolve: () => void }>();
   #version = 0;
   #port = 0;
 
@@ -67,12 +81,15 @@ export class FakeOperator {
     this.#server.addService(
       { push: definition(METHODS.pushReports) },
       {
-        push: (stream: grpc.ServerDuplexStream<ReportBatch, { sequence: number }>) => {
+        push: (stream: Reports) => {
+          this.#reporters.add(stream);
           stream.on("data", (batch: ReportBatch) => {
             this.reports.push(batch);
-            stream.write({ sequence: batch.sequence });
+            if (!this.deaf) stream.write({ sequence: batch.sequence });
+            this.#happened();
           });
           stream.on("end", () => stream.end());
+          stream.on("close", () => this.#reporters.delete(stream));
           stream.on("error", () => undefined);
         },
       },
@@ -90,9 +107,31 @@ export class FakeOperator {
     for (const stream of this.#streams) this.#answer(stream, TYPE_URLS.address, [this.#resource(address)], []);
   }
 
+  /** Sends a response as it is. */
+  send(typeUrl: string, resources: Resource[], removed: string[] = []): void {
+    for (const stream of this.#streams) this.#answer(stream, typeUrl, resources, removed);
+  }
+
   /** Ends every discovery stream. */
   cut(): void {
     for (const stream of this.#streams) stream.end();
+  }
+
+  /** Ends every stream of reports. */
+  cutReports(): void {
+    for (const stream of this.#reporters) stream.end();
+  }
+
+  acknowledge(sequence: number): void {
+    for (const stream of this.#reporters) stream.write({ sequence });
+  }
+
+  /** Resolves once something holds; looked at after each thing that came. */
+  until(holds: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.add({ holds, resolve });
+      this.#happened();
+    });
   }
 
   stop(): void {
@@ -113,14 +152,27 @@ export class FakeOperator {
   #follow(stream: Stream): void {
     tokenOf(stream.metadata);
     this.#streams.add(stream);
+    this.streams++;
+    this.peers.push(stream.getPeer());
     stream.on("data", (request: DeltaDiscoveryRequest) => this.#take(stream, request));
     stream.on("end", () => stream.end());
     stream.on("close", () => this.#streams.delete(stream));
     stream.on("error", () => this.#streams.delete(stream));
   }
 
+  #happened(): void {
+    for (const waiter of this.#waiting) {
+      if (!waiter.holds()) continue;
+      this.#waiting.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
   #take(stream: Stream, request: DeltaDiscoveryRequest): void {
+    this.requests.push(request);
     if (request.errorDetail !== undefined) this.nacks.push(request.errorDetail.message);
+    this.#happened();
+    if (this.mute) return;
     const { typeUrl, resourceNamesSubscribe: names } = request;
     if (names.length === 0) return;
     if (typeUrl === TYPE_URLS.settings) this.#answer(stream, typeUrl, [this.#settings()], []);
@@ -162,7 +214,8 @@ export class FakeOperator {
   }
 }
 
-function wrap(name: string, typeUrl: string, value: Uint8Array, version: string): Resource {
+/** A resource as it is on the wire. */
+export function wrap(name: string, typeUrl: string, value: Uint8Array, version: string): Resource {
   return { name, version, aliases: [], resource: { typeUrl, value } };
 }
 
