@@ -11,7 +11,7 @@ import {
 } from "../tunnel/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { Credentials } from "./credentials.ts";
-import { CONNECT_TIMEOUT } from "./dial.ts";
+import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
 import type { PodNetwork } from "./guard.ts";
 import { type Authorize, InboundStream } from "./inbound-stream.ts";
 import { ALPN_H2, judgeClient, TLS_1_3_ONLY } from "./judge.ts";
@@ -110,22 +110,24 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   start(socket: OwnedSocket): void {
     const tls = this.#options.credentials.current();
     if (tls === undefined) return this.#fail("failed-no-certificate", "this proxy has no valid certificate");
-    this.#deadline = this.#options.clock.after(CONNECT_TIMEOUT, () =>
-      this.#fail("failed-handshake", "no handshake within 10 s"),
-    );
-    const [, upgraded] = socket.upgradeTLS<SocketOwner>({
-      data: this,
-      socket: TLS_HANDLERS,
-      tls: {
-        ...tls,
-        isServer: true,
-        requestCert: true,
-        rejectUnauthorized: true,
-        ALPNProtocols: ALPN_H2,
-        secureOptions: TLS_1_3_ONLY,
-      } as Bun.TLSOptions,
-    });
-    this.#socket = upgraded;
+    this.#expect("no handshake within 10 s");
+    try {
+      const [, upgraded] = socket.upgradeTLS<SocketOwner>({
+        data: this,
+        socket: TLS_HANDLERS,
+        tls: {
+          ...tls,
+          isServer: true,
+          requestCert: true,
+          rejectUnauthorized: true,
+          ALPNProtocols: ALPN_H2,
+          secureOptions: TLS_1_3_ONLY,
+        } as Bun.TLSOptions,
+      });
+      this.#socket = upgraded;
+    } catch (error) {
+      this.#fail("failed-no-certificate", errorText(error));
+    }
   }
 
   drain(): void {
@@ -147,7 +149,8 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     if (this.#over) return;
     const verdict = judgeClient(this.#socket, error, this.#options.trustDomain);
     if (!verdict.ok) return this.#fail(verdict.reason, verdict.detail, verdict.peer);
-    this.#deadline?.[Symbol.dispose]();
+    // A peer that proves itself and then says nothing must not keep the socket either.
+    this.#expect("no HTTP/2 within 10 s");
     this.#peer = verdict.peer;
     this.#options.metrics.inbound.handshakes++;
     this.#connection = new Http2Connection({
@@ -181,6 +184,10 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
 
   // HTTP/2.
 
+  onReady(): void {
+    this.#deadline?.[Symbol.dispose]();
+  }
+
   onStream(stream: Http2Stream, headers: HeaderList, _endStream: boolean): StreamHandler | undefined {
     const { network, clock, metrics, accessLog, authorize } = this.#options;
     if (this.#peer === undefined) return undefined;
@@ -202,11 +209,20 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     this.#end();
   }
 
+  /** What comes next has to come in time. */
+  #expect(orElse: string): void {
+    this.#deadline?.[Symbol.dispose]();
+    this.#deadline = this.#options.clock.after(CONNECT_TIMEOUT, () =>
+      this.#fail("failed-handshake", orElse, this.#peer),
+    );
+  }
+
+  /** There is no tunnel and will be none. */
   #fail(reason: Reason, detail: string, peer?: SpiffeId): void {
     if (this.#over) return;
     const { metrics, accessLog, network } = this.#options;
-    metrics.inbound.handshakesFailed++;
-    accessLog.record({
+    if (this.#peer === undefined) metrics.inbound.handshakesFailed++;
+    accessLog.refuse({
       direction: "inbound",
       reason,
       source: this.#source,

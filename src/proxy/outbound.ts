@@ -139,7 +139,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
     if (route.kind === "plain") return this.#pass(route.ip, route.port);
     this.#load = route.load;
     route.load.active++;
-    this.#relay = new StreamRelay(this, this.#options.metrics.outbound);
+    this.#relay = new StreamRelay(this, this.#options.metrics.outbound, "sent");
     this.#relay.attachSocket(this.#socket);
     this.#early.handOver(this.#relay);
     this.#acquire(route.peer, route.ip);

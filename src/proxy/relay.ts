@@ -31,6 +31,9 @@ const EARLY_LIMIT = 64 * 1024;
 export class StreamRelay implements SocketOwner, StreamHandler {
   readonly #observer: RelayObserver;
   readonly #bytes: ByteCount;
+  /** Which counter grows with bytes from the socket, and which with bytes from the stream. */
+  readonly #fromSocket: keyof ByteCount;
+  readonly #fromStream: keyof ByteCount;
   readonly #toStream = new ByteQueue();
   readonly #toSocket = new ByteQueue();
   #socket: OwnedSocket | undefined;
@@ -48,9 +51,12 @@ export class StreamRelay implements SocketOwner, StreamHandler {
   #sentEnd = false;
   #over = false;
 
-  constructor(observer: RelayObserver, bytes: ByteCount) {
+  /** `fromSocket`: `sent` when the socket is the one that was accepted, `received` when it is the destination's. */
+  constructor(observer: RelayObserver, bytes: ByteCount, fromSocket: keyof ByteCount) {
     this.#observer = observer;
     this.#bytes = bytes;
+    this.#fromSocket = fromSocket;
+    this.#fromStream = fromSocket === "sent" ? "received" : "sent";
   }
 
   /** Nothing passes any more. */
@@ -97,7 +103,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     let rest = chunk;
     if (this.#flowing && this.#stream !== undefined && this.#toStream.size === 0) {
       const taken = this.#stream.write(chunk);
-      this.#bytes.sent += taken;
+      this.#bytes[this.#fromSocket] += taken;
       if (taken === chunk.length) return;
       rest = chunk.subarray(taken);
     }
@@ -144,7 +150,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
       const taken = this.#socket.write(chunk);
       // A closed socket takes nothing; its own callback follows and ends the relay.
       if (taken > 0) {
-        this.#bytes.received += taken;
+        this.#bytes[this.#fromStream] += taken;
         stream.consume(taken);
         if (taken === chunk.length) return;
         rest = chunk.subarray(taken);
@@ -189,7 +195,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     for (let chunk = this.#toStream.peek(); chunk !== undefined; chunk = this.#toStream.peek()) {
       const taken = stream.write(chunk);
       if (this.#over) return;
-      this.#bytes.sent += taken;
+      this.#bytes[this.#fromSocket] += taken;
       this.#toStream.drop(taken);
       if (taken < chunk.length) return;
     }
@@ -212,7 +218,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     for (let chunk = this.#toSocket.peek(); chunk !== undefined; chunk = this.#toSocket.peek()) {
       const taken = socket.write(chunk);
       if (taken <= 0) return;
-      this.#bytes.received += taken;
+      this.#bytes[this.#fromStream] += taken;
       this.#toSocket.drop(taken);
       this.#stream?.consume(taken);
       if (taken < chunk.length) return;

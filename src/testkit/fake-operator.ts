@@ -24,6 +24,8 @@ export class FakeOperator {
   /** Everything that a proxy may ask for. */
   readonly addresses: Address[] = [];
   settings: ProxySettings = { mode: "strict", podRanges: ["127.0.0.0/8"], serviceRanges: [], reissueEpoch: 0 };
+  /** Roots of the trust bundle beside those of the authority. */
+  readonly moreRoots: Uint8Array[] = [];
   /** Answers to addresses are held back while it is true. */
   silent = false;
   /** Nothing is answered on a discovery stream while it is true. */
@@ -177,7 +179,8 @@ export class FakeOperator {
     if (names.length === 0) return;
     if (typeUrl === TYPE_URLS.settings) this.#answer(stream, typeUrl, [this.#settings()], []);
     if (typeUrl === TYPE_URLS.trustBundle) {
-      const bytes = trustBundleToWire(this.#authority.bundle());
+      const { sequence, roots } = this.#authority.bundle();
+      const bytes = trustBundleToWire({ sequence, roots: [...roots, ...this.moreRoots] });
       this.#answer(stream, typeUrl, [wrap("default", typeUrl, bytes, `${++this.#version}`)], []);
     }
     if (typeUrl !== TYPE_URLS.address || this.silent) return;

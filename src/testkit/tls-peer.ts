@@ -1,4 +1,5 @@
 /** The other end of a TLS connection of the proxy, in the test's hand: server or client, HTTP/2 or bytes alone. */
+import { parseCertificate } from "../identity/index.ts";
 import {
   type ByteTransport,
   type HeaderList,
@@ -34,6 +35,8 @@ export class TlsPeer implements ByteTransport {
   readonly closed = Promise.withResolvers<void>();
   /** What came, if it is mute. */
   readonly bytes: Uint8Array[] = [];
+  /** What its TLS said of the other end's certificate. */
+  verdict: NodeJS.ErrnoException | null = null;
   readonly #role: "client" | "server";
   readonly #options: TlsPeerOptions;
   #socket: Bun.Socket<TlsPeer> | undefined;
@@ -43,6 +46,13 @@ export class TlsPeer implements ByteTransport {
     this.#role = role;
     this.#options = options;
     this.log.serve = options.serve ?? refuse;
+  }
+
+  /** Of the certificate that the other end presented, as identity/ writes it. */
+  get serial(): string {
+    const read = this.#socket?.getPeerCertificate as ((detailed: boolean) => { raw: Uint8Array }) | undefined;
+    const raw = read?.call(this.#socket, true).raw;
+    return raw === undefined ? "" : parseCertificate(raw).serial;
   }
 
   get connection(): Http2Connection {
@@ -171,7 +181,8 @@ export async function connectTls(
     socket: {
       ...HANDLERS,
       open: (socket) => socket.data.bind(socket),
-      handshake: (socket) => {
+      handshake: (socket, _success, verdict) => {
+        socket.data.verdict = verdict;
         socket.data.secured();
         done.resolve();
       },
