@@ -48,7 +48,8 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
     this.#clock = clock;
     this.#timer = clock.after(CONNECT_TIMEOUT, () => {
       if (this.#socket === undefined) this.#fail("failed-connect", "ETIMEDOUT");
-      else this.#fail("failed-handshake", "no handshake within 10 s");
+      else if (this.#connection === undefined) this.#fail("failed-handshake", "no handshake within 10 s");
+      else this.#fail("failed-handshake", "no HTTP/2 within 10 s");
     });
     Bun.connect<SocketOwner>({
       hostname: target.ip,
