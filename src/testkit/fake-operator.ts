@@ -124,6 +124,11 @@ export class FakeOperator {
     for (const stream of this.#reporters) stream.end();
   }
 
+  /** A proxy wants to know who has the address. */
+  asked(ip: string): boolean {
+    return this.requests.some((request) => request.resourceNamesSubscribe.includes(`/${ip}`));
+  }
+
   acknowledge(sequence: number): void {
     for (const stream of this.#reporters) stream.write({ sequence });
   }
