@@ -263,11 +263,16 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   }
 }
 
-/** A peer's word is believed only if it is in the closed list. */
+/** A peer's word is believed only if it is in the closed list and no success: it did not carry anything. */
 function readRefusal(headers: HeaderList): [Reason, string] {
   const status = headerValue(headers, ":status") ?? "";
   const word = headerValue(headers, REASON_HEADER);
-  if ((status === "401" || status === "503") && word !== undefined && isReason(word)) {
+  if (
+    (status === "401" || status === "503") &&
+    word !== undefined &&
+    isReason(word) &&
+    /^(refused|failed)-/.test(word)
+  ) {
     return [word, "said by the peer"];
   }
   if (status === "401") return ["refused-policy", "the peer answered 401"];

@@ -6,8 +6,8 @@ import { loopbackAddress } from "../testkit/fake-original-destination.ts";
 import { frames } from "../testkit/http2-peer.ts";
 import { eventually, makeAuthority } from "../testkit/loopback-mesh.ts";
 import { issueIdentity } from "../testkit/mesh-identity.ts";
-import { type TlsPeerOptions, TlsServer } from "../testkit/tls-peer.ts";
-import type { Http2Connection, Http2Stream, StreamHandler } from "../tunnel/index.ts";
+import { SILENT, type TlsPeerOptions, TlsServer } from "../testkit/tls-peer.ts";
+import type { Http2Connection, Http2Stream } from "../tunnel/index.ts";
 import { Metrics } from "./metrics.ts";
 import { type StreamWaiter, TUNNELS_PER_PEER, TunnelPool } from "./pool.ts";
 
@@ -39,7 +39,7 @@ afterEach(() => {
 /** The pool dials a test's server. */
 function serve(options: TlsPeerOptions = {}): TlsServer {
   // A request is taken and not answered.
-  server = new TlsServer(ip, 0, peer, { serve: () => QUIET, ...options });
+  server = new TlsServer(ip, 0, peer, { serve: () => SILENT, ...options });
   makePool(server.port);
   return server;
 }
@@ -53,16 +53,6 @@ function makePool(hbonePort: number): void {
     hbonePort,
   });
 }
-
-const QUIET: StreamHandler = {
-  onHeaders() {},
-  onData(stream, chunk) {
-    stream.consume(chunk.length);
-  },
-  onEnd() {},
-  onReset() {},
-  onWritable() {},
-};
 
 type Outcome = { readonly stream: Http2Stream } | { readonly reason: Reason; readonly detail: string };
 
@@ -80,7 +70,7 @@ class Waiter implements StreamWaiter {
         [":method", "CONNECT"],
         [":authority", `${ip}:80`],
       ],
-      QUIET,
+      SILENT,
     );
     this.outcome.resolve({ stream });
   }
@@ -127,7 +117,7 @@ describe("one tunnel", () => {
     const other = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/other").id;
     expect(await refused(acquire({ id: other }))).toMatchObject({ reason: "refused-identity-mismatch" });
     const elsewhere = loopbackAddress();
-    using second = new TlsServer(elsewhere, at.port, peer, { serve: () => QUIET });
+    using second = new TlsServer(elsewhere, at.port, peer, { serve: () => SILENT });
     expect(await acquire({ at: elsewhere }).outcome.promise).toHaveProperty("stream");
     expect([at.peers.length, second.peers.length]).toEqual([2, 1]);
   });

@@ -105,6 +105,17 @@ export class TlsPeer implements ByteTransport {
   }
 }
 
+/** Takes a request and what comes on it, and says nothing. */
+export const SILENT: StreamHandler = {
+  onHeaders() {},
+  onData(stream, chunk) {
+    stream.consume(chunk.length);
+  },
+  onEnd() {},
+  onReset() {},
+  onWritable() {},
+};
+
 function refuse(stream: Http2Stream): undefined {
   stream.respond([[":status", "503"]], true);
   return undefined;
