@@ -3,7 +3,7 @@ import type { Clock, Millis } from "../mesh/index.ts";
 import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
 import type { OperatorAddress } from "./config.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
-import { ALPN_H2, TLS_1_3_ONLY } from "./judge.ts";
+import { ALPN_H2, TLS_OPTIONS } from "./judge.ts";
 import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
@@ -48,7 +48,7 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
         ca: roots,
         serverName: address.serverName,
         ALPNProtocols: ALPN_H2,
-        secureOptions: TLS_1_3_ONLY,
+        secureOptions: TLS_OPTIONS,
         rejectUnauthorized: false,
       },
     }).catch((error: unknown) => this.#end(`connect: ${errorText(error)}`));

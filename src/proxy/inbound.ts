@@ -14,7 +14,7 @@ import type { Credentials } from "./credentials.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
 import type { PodNetwork } from "./guard.ts";
 import { type Authorize, InboundStream } from "./inbound-stream.ts";
-import { ALPN_H2, judgeClient, TLS_1_3_ONLY } from "./judge.ts";
+import { ALPN_H2, judgeClient, TLS_OPTIONS } from "./judge.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
@@ -121,7 +121,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
           requestCert: true,
           rejectUnauthorized: true,
           ALPNProtocols: ALPN_H2,
-          secureOptions: TLS_1_3_ONLY,
+          secureOptions: TLS_OPTIONS,
         } as Bun.TLSOptions,
       });
       this.#socket = upgraded;

@@ -4,7 +4,7 @@ import type { Clock, Ip, Millis, Reason } from "../mesh/index.ts";
 import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
 import type { TlsMaterial } from "./credentials.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
-import { ALPN_H2, judgeServer, TLS_1_3_ONLY } from "./judge.ts";
+import { ALPN_H2, judgeServer, TLS_OPTIONS } from "./judge.ts";
 import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
@@ -56,7 +56,7 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
       port: target.port,
       data: this,
       socket: TUNNEL_HANDLERS,
-      tls: { ...tls, ALPNProtocols: ALPN_H2, secureOptions: TLS_1_3_ONLY, rejectUnauthorized: false },
+      tls: { ...tls, ALPNProtocols: ALPN_H2, secureOptions: TLS_OPTIONS, rejectUnauthorized: false },
     }).catch((error: unknown) => this.#fail("failed-connect", errorText(error)));
   }
 
