@@ -11,7 +11,7 @@ import { connectTls, type TlsPeer } from "../testkit/tls-peer.ts";
 import type { HeaderList, Http2Stream } from "../tunnel/index.ts";
 import { AccessLog } from "./access-log.ts";
 import { EdgeTable } from "./edges.ts";
-import { InboundListener } from "./inbound.ts";
+import { HANDSHAKES_AT_ONCE, InboundListener } from "./inbound.ts";
 import { Metrics } from "./metrics.ts";
 
 const CLIENT = "spiffe://cluster.local/ns/shop/sa/client";
@@ -243,6 +243,23 @@ describe("a connection that stalls", () => {
     expect(metrics.inbound).toMatchObject({ handshakes: 0, handshakesFailed: 1 });
     socket.destroy();
   });
+});
+
+test("many connections that say nothing are bounded, and a place is free again when one of them goes", async () => {
+  const silent: Socket[] = [];
+  const dial = () => {
+    const socket = connect(PORTS.hbone, ip);
+    socket.on("error", () => undefined);
+    silent.push(socket);
+  };
+  for (let i = 0; i < HANDSHAKES_AT_ONCE + 10; i++) dial();
+  await eventually(() => metrics.of("inbound", "failed-overload") === 10, "ten too many were refused");
+  silent.find((socket) => !socket.destroyed)?.destroy();
+  await eventually(() => metrics.of("inbound", "failed-handshake") === 1, "one has gone");
+  await tunnel();
+  for (const socket of silent) socket.destroy();
+  await eventually(() => clock.pending === 0, "all have gone");
+  await balanced();
 });
 
 test("without a certificate of its own it takes nobody in", async () => {

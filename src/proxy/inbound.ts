@@ -33,11 +33,14 @@ export interface InboundOptions {
 
 /** Streams that one peer's tunnel may have open; ztunnel allows 200, but one tunnel is faster than many. */
 const MAX_STREAMS = 4_096;
+/** Connections that have not proved anything yet; each costs some 10 kB and lasts 10 s at most. */
+export const HANDSHAKES_AT_ONCE = 1_024;
 
-export class InboundListener implements Disposable {
+export class InboundListener implements InboundObserver, Disposable {
   readonly #options: InboundOptions;
   readonly #listener: Listener;
-  readonly #open = new Set<InboundTunnel>();
+  readonly #handshaking = new Set<InboundTunnel>();
+  readonly #established = new Set<InboundTunnel>();
 
   /** Binds at once. Throws ProxyError `bind-failed`. */
   constructor(options: InboundOptions) {
@@ -57,34 +60,51 @@ export class InboundListener implements Disposable {
 
   /** Tunnels with a verified peer. */
   get size(): number {
-    let size = 0;
-    for (const tunnel of this.#open) if (tunnel.established) size++;
-    return size;
+    return this.#established.size;
   }
 
   /** Takes no new tunnels and no new streams; what is open may end by itself. */
   drain(): void {
     this.#listener.stop();
-    for (const tunnel of this.#open) tunnel.drain();
+    for (const tunnel of [...this.#handshaking]) tunnel.destroy();
+    for (const tunnel of this.#established) tunnel.drain();
   }
 
   /** Cuts what is open. */
   [Symbol.dispose](): void {
     this.#listener.stop();
-    for (const tunnel of [...this.#open]) tunnel.destroy();
+    for (const tunnel of [...this.#handshaking, ...this.#established]) tunnel.destroy();
   }
 
   #accept(socket: OwnedSocket): void {
     tune(socket);
-    const tunnel = new InboundTunnel(this.#options, socket, () => this.#open.delete(tunnel));
-    this.#open.add(tunnel);
+    const tunnel = new InboundTunnel(this.#options, socket, this);
+    if (this.#handshaking.size >= HANDSHAKES_AT_ONCE) return tunnel.refuse();
+    this.#handshaking.add(tunnel);
     tunnel.start(socket);
   }
+
+  onEstablished(tunnel: InboundTunnel): void {
+    this.#handshaking.delete(tunnel);
+    this.#established.add(tunnel);
+  }
+
+  onOver(tunnel: InboundTunnel): void {
+    this.#handshaking.delete(tunnel);
+    this.#established.delete(tunnel);
+  }
+}
+
+interface InboundObserver {
+  /** The peer has proved who it is. */
+  onEstablished(tunnel: InboundTunnel): void;
+  /** Nothing is left of it. Once. */
+  onOver(tunnel: InboundTunnel): void;
 }
 
 class InboundTunnel implements SocketOwner, ConnectionHandler {
   readonly #options: InboundOptions;
-  readonly #onOver: () => void;
+  readonly #observer: InboundObserver;
   readonly #source: Endpoint | undefined;
   /** The address that the peer dialled: the only one that its streams may name. */
   readonly #localIp: Ip | undefined;
@@ -94,17 +114,17 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   #peer: SpiffeId | undefined;
   #over = false;
 
-  constructor(options: InboundOptions, socket: OwnedSocket, onOver: () => void) {
+  constructor(options: InboundOptions, socket: OwnedSocket, observer: InboundObserver) {
     this.#options = options;
-    this.#onOver = onOver;
+    this.#observer = observer;
     this.#socket = socket;
     const ip = parseIp(socket.remoteAddress);
     this.#source = ip === undefined ? undefined : { ip, port: socket.remotePort };
     this.#localIp = parseIp(socket.localAddress);
   }
 
-  get established(): boolean {
-    return this.#connection !== undefined;
+  refuse(): void {
+    this.#fail("failed-overload", "too many handshakes at once");
   }
 
   start(socket: OwnedSocket): void {
@@ -131,8 +151,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   }
 
   drain(): void {
-    if (this.#connection === undefined) this.destroy();
-    else this.#connection.goAway();
+    this.#connection?.goAway();
   }
 
   destroy(): void {
@@ -152,6 +171,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     // A peer that proves itself and then says nothing must not keep the socket either.
     this.#expect("no HTTP/2 within 10 s");
     this.#peer = verdict.peer;
+    this.#observer.onEstablished(this);
     this.#options.metrics.inbound.handshakes++;
     this.#connection = new Http2Connection({
       role: "server",
@@ -238,6 +258,6 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     if (this.#over) return;
     this.#over = true;
     this.#deadline?.[Symbol.dispose]();
-    this.#onOver();
+    this.#observer.onOver(this);
   }
 }
