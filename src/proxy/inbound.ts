@@ -54,10 +54,6 @@ export class InboundListener implements InboundObserver, Disposable {
     });
   }
 
-  get port(): number {
-    return this.#listener.port;
-  }
-
   /** Tunnels with a verified peer. */
   get size(): number {
     return this.#established.size;

@@ -62,11 +62,6 @@ export class OutboundListener implements Disposable {
     );
   }
 
-  /** The bound port. */
-  get port(): number {
-    return this.#listeners[0]?.port ?? 0;
-  }
-
   /** Takes no new connections. */
   stop(): void {
     for (const listener of this.#listeners) listener.stop();

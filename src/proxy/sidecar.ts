@@ -118,10 +118,6 @@ export class Sidecar {
     });
   }
 
-  get ready(): boolean {
-    return this.#ready;
-  }
-
   /**
    * Resolves once the proxy takes traffic. Only metrics and readiness listen before the first settings, bundle and
    * certificate are there: a listener before the first policy sync could let something through (Cilium GO-2024-3072).

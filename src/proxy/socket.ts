@@ -25,8 +25,12 @@ export interface SocketOwner {
 
 export type OwnedSocket = Bun.Socket<SocketOwner>;
 
-/** Both legs: a keep-alive probe after this long without traffic finds a peer that vanished. */
-const KEEP_ALIVE_AFTER: Millis = 180_000;
+/**
+ * Both legs: a probe after this long without traffic finds a peer that vanished. Below 60 s, because the kernel forgets a
+ * redirected connection that long after one side's FIN (nf_conntrack_tcp_timeout_close_wait): then a late answer is lost
+ * and a reused port hangs (istio#43301). A probe before that keeps the entry.
+ */
+const KEEP_ALIVE_AFTER: Millis = 45_000;
 
 /** Dispatches each event of a socket to `socket.data`. */
 export const OWNER_HANDLERS = {

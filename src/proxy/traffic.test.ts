@@ -1,9 +1,11 @@
 /** What applications see through two proxies: by tunnel, in plaintext outbound, in plaintext inbound. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { Socket } from "node:net";
+import { PORTS } from "../mesh/index.ts";
 import { isBalanced } from "../testkit/accounts.ts";
 import { workload } from "../testkit/addresses.ts";
 import { loopbackAddress } from "../testkit/fake-original-destination.ts";
+import { kernelSockets } from "../testkit/kernel-timers.ts";
 import { drained, eventually, LoopbackMesh, type LoopbackPod } from "../testkit/loopback-mesh.ts";
 
 const MEBI = 1024 * 1024;
@@ -203,6 +205,31 @@ async function fill(writer: Socket): Promise<number> {
   }
   return written;
 }
+
+test("an idle connection is probed on every leg before the kernel forgets its redirection (60 s after a half-close)", async () => {
+  const [tunnel] = PATHS;
+  if (tunnel === undefined) throw new Error("no path");
+  const { near, far } = await connect(tunnel);
+  near.write("hello");
+  await new Promise((resolve) => far.once("data", resolve));
+  const legs = [
+    { side: "local", at: [client.ip, PORTS.outbound] },
+    { side: "remote", at: [server.ip, PORTS.hbone] },
+    { side: "local", at: [server.ip, PORTS.hbone] },
+    { side: "remote", at: [server.ip, lastPort] },
+  ] as const;
+  for (const { side, at } of legs) {
+    await eventually(
+      () => {
+        const sockets = kernelSockets(at[0], at[1]).filter((one) => one[side] === at.join(":"));
+        return sockets.length > 0 && sockets.every((one) => (one.keepAlive ?? 999) <= 45);
+      },
+      `the ${side} end of ${at.join(":")} is probed`,
+    );
+  }
+  near.end();
+  far.end();
+});
 
 test("one slow reader does not stall another connection of the same tunnel", async () => {
   const [tunnel] = PATHS;
