@@ -306,6 +306,44 @@ function frameTypes(bytes: Buffer): number[] {
   return types;
 }
 
+describe("a peer that has said all and reads no more (RFC 9113 §8.1)", () => {
+  const answer = Buffer.alloc(256 * 1024, 0x61);
+
+  beforeEach(() => {
+    serve = (stream) => {
+      stream.respond([[":status", "200"]]);
+      const rest = answer.subarray(stream.write(answer));
+      const finish = (left: Buffer) => {
+        const after = left.subarray(stream.write(left));
+        if (after.length > 0) return setImmediate(finish, after);
+        stream.end();
+        stream.reset(ERROR_CODES.NO_ERROR);
+      };
+      setImmediate(finish, rest);
+    };
+  });
+
+  test("is heard to the end, and the client may end later", async () => {
+    const socket = dial(target);
+    socket.write("question");
+    const { bytes, end } = await drained(socket);
+    expect([bytes.length, end]).toEqual([answer.length, "fin"]);
+    expect(metrics.outbound.closed).toBe(0);
+    socket.end();
+  });
+
+  test("resets a client that goes on sending, and keeps no socket", async () => {
+    const socket = dial(target);
+    const errors = new Promise<string>((resolve) =>
+      socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "")),
+    );
+    expect((await drained(socket)).end).toBe("fin");
+    const writing = setInterval(() => socket.write("more"), 5);
+    expect(await errors).toMatch(/^(ECONNRESET|EPIPE)$/);
+    clearInterval(writing);
+  });
+});
+
 test("CONNECT names the address and the port of the destination, and nothing else", async () => {
   const seen = Promise.withResolvers<HeaderList>();
   serve = (stream, headers) => {

@@ -49,6 +49,8 @@ export class StreamRelay implements SocketOwner, StreamHandler {
   #sentFin = false;
   /** We passed the FIN on as END_STREAM. */
   #sentEnd = false;
+  /** The peer has said all and reads no more. */
+  #unheard = false;
   #over = false;
 
   /** `fromSocket`: `sent` when the socket is the one that was accepted, `received` when it is the destination's. */
@@ -98,8 +100,8 @@ export class StreamRelay implements SocketOwner, StreamHandler {
   }
 
   received(chunk: Uint8Array): void {
-    // After the end was passed on without it, nobody takes what still comes.
-    if (this.#over || this.#sentEnd) return;
+    if (this.#over) return;
+    if (this.#unheard) return this.#tellUnheard();
     let rest = chunk;
     if (this.#flowing && this.#stream !== undefined && this.#toStream.size === 0) {
       const taken = this.#stream.write(chunk);
@@ -122,6 +124,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     if (this.#over) return;
     this.#socketEnded = true;
     this.#flushToStream();
+    this.#settle();
   }
 
   closed(error: Error | undefined): void {
@@ -175,7 +178,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
       // The peer has said all and reads no more (RFC 9113 §8.1): what it said must still arrive.
       this.#stream = undefined;
       this.#toStream.clear();
-      this.#sentEnd = true;
+      this.#unheard = true;
       this.#resume();
       this.#settle();
       return;
@@ -230,8 +233,16 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     }
   }
 
+  /** As the kernel does for a closed socket: whoever has had the end and sends on is reset. */
+  #tellUnheard(): void {
+    if (!this.#sentFin) return;
+    this.#finish();
+    if (this.#socket !== undefined) abort(this.#socket);
+    this.#observer.onOver("done", ERROR_CODES.NO_ERROR);
+  }
+
   #settle(): void {
-    if (this.#over || !this.#sentFin || !this.#sentEnd) return;
+    if (this.#over || !this.#sentFin || !(this.#sentEnd || (this.#unheard && this.#socketEnded))) return;
     this.#finish();
     this.#observer.onOver("done", ERROR_CODES.NO_ERROR);
   }

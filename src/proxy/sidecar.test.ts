@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import { readdirSync, readlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { PORTS } from "../mesh/index.ts";
 import { isBalanced } from "../testkit/accounts.ts";
+import { openSockets } from "../testkit/kernel-sockets.ts";
 import { drained, eventually, LoopbackMesh, type LoopbackPod } from "../testkit/loopback-mesh.ts";
 
 let mesh: LoopbackMesh;
@@ -158,20 +158,8 @@ describe("the HTTP listeners", () => {
 });
 
 describe("stopping", () => {
-  function sockets(): number {
-    let count = 0;
-    for (const fd of readdirSync("/proc/self/fd")) {
-      try {
-        if (readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:")) count++;
-      } catch {
-        // The descriptor by which the folder was read.
-      }
-    }
-    return count;
-  }
-
   test("is at once when nothing is open, says so to the operator, and leaves no socket and no timer", async () => {
-    const before = sockets();
+    const before = openSockets();
     const [client, server] = await pair();
     expect(await echo(client, server)).toBe("hello");
     const begun = performance.now();
@@ -184,7 +172,7 @@ describe("stopping", () => {
       expect(isBalanced(pod.sidecar.metrics)).toBe(true);
     }
     // The listener of the application is still there, and the operator notices a little later that its peers are gone.
-    await eventually(() => sockets() <= before + 1, "no socket is left");
+    await eventually(() => openSockets() <= before + 1, "no socket is left");
   });
 
   test("lets a connection end that is about to", async () => {

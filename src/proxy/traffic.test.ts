@@ -5,7 +5,7 @@ import { PORTS } from "../mesh/index.ts";
 import { isBalanced } from "../testkit/accounts.ts";
 import { workload } from "../testkit/addresses.ts";
 import { loopbackAddress } from "../testkit/fake-original-destination.ts";
-import { kernelSockets } from "../testkit/kernel-timers.ts";
+import { kernelSockets, openSockets } from "../testkit/kernel-sockets.ts";
 import { drained, eventually, LoopbackMesh, type LoopbackPod } from "../testkit/loopback-mesh.ts";
 
 const MEBI = 1024 * 1024;
@@ -205,6 +205,24 @@ async function fill(writer: Socket): Promise<number> {
   }
   return written;
 }
+
+test("connections that have ended leave no socket, whoever ended first", async () => {
+  for (const path of PATHS) {
+    for (const first of ["near", "far"] as const) {
+      const before = openSockets();
+      for (let i = 0; i < 20; i++) {
+        const ends = await connect(path);
+        const [one, other] = first === "near" ? [ends.near, ends.far] : [ends.far, ends.near];
+        one.end("hello");
+        expect((await drained(other)).end).toBe("fin");
+        other.end("bye");
+        expect((await drained(one)).end).toBe("fin");
+      }
+      // Each one has a listener of its own.
+      await eventually(() => openSockets() <= before + 20, `no socket is left ${path.name} when ${first} ends first`);
+    }
+  }
+});
 
 test("an idle connection is probed on every leg before the kernel forgets its redirection (60 s after a half-close)", async () => {
   const [tunnel] = PATHS;

@@ -1,5 +1,5 @@
-/** What the kernel knows of TCP connections of this machine: proc(5), /proc/net/tcp, for IPv4. */
-import { readFileSync } from "node:fs";
+/** What the kernel knows of the sockets of this process and of TCP over IPv4: proc(5), /proc/self/fd, /proc/net/tcp. */
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { Ip } from "../mesh/index.ts";
 
 export interface KernelSocket {
@@ -34,4 +34,17 @@ export function kernelSockets(ip: Ip, port: number): KernelSocket[] {
 function readEndpoint(text: string): string {
   const bytes = Buffer.from(text.slice(0, 8), "hex").reverse();
   return `${bytes.join(".")}:${Number.parseInt(text.slice(9), 16)}`;
+}
+
+/** Sockets that this process has open, listeners included. */
+export function openSockets(): number {
+  let count = 0;
+  for (const fd of readdirSync("/proc/self/fd")) {
+    try {
+      if (readlinkSync(`/proc/self/fd/${fd}`).startsWith("socket:")) count++;
+    } catch {
+      // The descriptor by which the folder was read.
+    }
+  }
+  return count;
 }
