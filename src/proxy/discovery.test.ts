@@ -11,6 +11,7 @@ import { readConfig } from "./config.ts";
 import { Discovery } from "./discovery.ts";
 import { GrpcClient } from "./grpc-client.ts";
 import { IdentityFiles } from "./identity-files.ts";
+import { FOLLOW_LIMIT } from "./resolver.ts";
 import type { Route } from "./route.ts";
 import { TrustStore } from "./trust.ts";
 
@@ -128,6 +129,14 @@ describe("a stream", () => {
     expect(await second).toMatchObject({ kind: "plain", reason: "plaintext-external" });
     expect(asked(TYPE_URLS.address)).toEqual([["+/127.0.0.7"], ["+/192.0.2.1", "+/192.0.2.2"]]);
   });
+});
+
+test("above the limit of followed addresses the oldest one is given up, and the operator is told", async () => {
+  await connect();
+  const address = (index: number) => `192.0.${index >> 8}.${index & 255}`;
+  await Promise.all(Array.from({ length: FOLLOW_LIMIT }, (_, index) => route(address(index))));
+  await route("198.51.100.1");
+  expect(asked(TYPE_URLS.address).at(-1)).toEqual(["+/198.51.100.1", `-/${address(0)}`]);
 });
 
 describe("a response", () => {

@@ -9,7 +9,7 @@ import { issueIdentity } from "../testkit/mesh-identity.ts";
 import { SILENT, type TlsPeerOptions, TlsServer } from "../testkit/tls-peer.ts";
 import type { Http2Connection, Http2Stream } from "../tunnel/index.ts";
 import { Metrics } from "./metrics.ts";
-import { type StreamWaiter, TUNNELS_PER_PEER, TunnelPool } from "./pool.ts";
+import { type StreamWaiter, TUNNELS_PER_PEER, TunnelPool, WAITING_LIMIT } from "./pool.ts";
 
 const authority = makeAuthority();
 const own = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/client");
@@ -255,6 +255,13 @@ describe("no tunnel", () => {
     const waiter = acquire();
     (await at.nth(1)).write(frames.ping("12345678"));
     expect(await refused(waiter)).toMatchObject({ reason: "failed-handshake" });
+  });
+
+  test("for more connections than may wait for one", async () => {
+    serve({ mute: true });
+    const waiters = Array.from({ length: WAITING_LIMIT }, () => acquire());
+    expect(await refused(acquire())).toEqual({ reason: "failed-overload", detail: "too many wait for a tunnel" });
+    expect(waiters.every((waiter) => waiter.calls === 0)).toBe(true);
   });
 
   test("after the pool was closed, also for those who wait", async () => {

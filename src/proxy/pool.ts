@@ -29,7 +29,7 @@ export interface PoolOptions {
 const UNUSED_LIMIT: Millis = 5 * 60_000;
 const SWEEP_INTERVAL: Millis = 30_000;
 /** Connections that wait for one peer's tunnel. */
-const WAITING_LIMIT = 16_384;
+export const WAITING_LIMIT = 16_384;
 /** Tunnels to one peer: a peer that allows few streams must not cost a tunnel for each connection. */
 export const TUNNELS_PER_PEER = 64;
 

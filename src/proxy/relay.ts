@@ -61,11 +61,6 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     this.#fromStream = fromSocket === "sent" ? "received" : "sent";
   }
 
-  /** Nothing passes any more. */
-  get over(): boolean {
-    return this.#over;
-  }
-
   /** Binds the socket's side: from now on the relay owns the socket. */
   attachSocket(socket: OwnedSocket): void {
     socket.data = this;
