@@ -226,11 +226,11 @@ export function drained(socket: Socket): Promise<{ readonly bytes: Buffer; reado
   });
 }
 
-/** Waits until something holds, at most 3 s. */
+/** Waits until something holds, at most 10 s: for what no event tells of. */
 export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 1000; i++) {
     if (await holds()) return;
     await Bun.sleep(10);
   }
-  throw new Error(`after 3 s still not: ${what}`);
+  throw new Error(`after 10 s still not: ${what}`);
 }
