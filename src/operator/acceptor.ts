@@ -23,8 +23,8 @@ export interface AcceptorOptions {
 const HANDSHAKE_LIMIT: Millis = 10_000;
 /** Connections that have not shown who they are yet; more are closed at once. */
 const MOST_HANDSHAKES = 1_024;
-/** SSL_OP_NO_TLSv1, _1_1 and _1_2. */
-const TLS_1_3_ONLY = 0x04000000 | 0x08000000 | 0x10000000;
+/** SSL_OP_NO_TLSv1, _1_1 and _1_2; SSL_OP_NO_TICKET: each handshake shows the certificate of now. */
+const TLS_1_3_WITHOUT_TICKETS = 0x04000000 | 0x08000000 | 0x10000000 | 0x4000;
 /** ALPN in wire form: Bun does not understand the text form. */
 const ALPN = { h2: Buffer.from("\x02h2"), "http/1.1": Buffer.from("\x08http/1.1") } as const;
 const KEEP_ALIVE_AFTER: Millis = 60_000;
@@ -126,7 +126,7 @@ export class TlsAcceptor implements Disposable {
         ...material(),
         isServer: true,
         ALPNProtocols: ALPN[protocol],
-        secureOptions: TLS_1_3_ONLY,
+        secureOptions: TLS_1_3_WITHOUT_TICKETS,
       } as Bun.TLSOptions,
     });
     this.#handshaking.add(socket);

@@ -82,7 +82,7 @@ test("the first batch says what is applied, the leaf, both clocks, counters and 
     proxyVersion: "test",
     bundleSequence: 1,
     reissueEpoch: 7,
-    leaf: { serial: "ab", issuerKeyId: "cd", notAfterMillis: 2 },
+    leaf: { serial: "ab", issuerKeyId: "cd", notAfterMillis: 2, epoch: 7 },
     draining: false,
     counters: [
       { reason: "failed-connect", direction: Direction.DIRECTION_OUTBOUND, connections: 1 },
