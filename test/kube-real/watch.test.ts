@@ -181,7 +181,8 @@ test("bookmarks arrive on a watch that has fallen quiet", async () => {
   await start();
   const reflector = follow(root);
   await reflector.synced;
-  // A server that has seen no event of a kind since it started sends none (cacher.go).
+  await until(() => reflector.counts.watches === 1, "a watch");
+  // The server sends none before the kind has changed since the watch began (cache_watcher.go).
   await put("a");
   const began = performance.now();
   await until(() => reflector.counts.bookmarks > 0, "a bookmark", 100_000);
