@@ -129,7 +129,7 @@ test("a version that was compacted away costs one list, and followers learn what
   report(JSON.stringify(reflector.counts));
 }, 120_000);
 
-test("a continue token that was compacted away is `expired`, and a slow reflector still ends its list", async () => {
+test("a continue token that was compacted away is `expired`", async () => {
   await start("--watch-cache=false", "--etcd-compaction-interval=1s");
   for (let i = 0; i < 20; i += 1) await put(`m${i}`);
   const pages = root.pages(CONFIG_MAPS, { namespace: "demo", limit: 5 });
