@@ -18,7 +18,7 @@ const MAY_IMPORT = {
 };
 /** Rooms that know nothing of sockets, files, processes or the machine's clock. */
 const PURE = ["mesh", "identity", "tunnel", "wire", "inject"];
-const TEST = "(\\.test\\.ts$|^src/testkit/|/testdata/)";
+const TEST = "(\\.(test|fixture)\\.ts$|^src/testkit/|/testdata/)";
 
 const rooms = Object.keys(MAY_IMPORT).map((room) => ({
   name: `room-${room}`,
