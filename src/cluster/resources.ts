@@ -1,11 +1,6 @@
 /** The Kubernetes objects that the operator reads and writes, with the fields that it uses and no others. */
 import { type KubeObject, type Resource, resource } from "../kube/index.ts";
 
-export interface ContainerStatus {
-  readonly name: string;
-  readonly ready?: boolean;
-}
-
 export interface Pod extends KubeObject {
   readonly spec: {
     readonly serviceAccountName?: string;
