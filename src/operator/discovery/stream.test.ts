@@ -5,6 +5,7 @@ import type { ProxySettings } from "../../mesh/index.ts";
 import { MemoryLogger } from "../../testkit/memory-logger.ts";
 import { podRecord } from "../../testkit/mesh-records.ts";
 import { discoveryRequest } from "../../testkit/operator-stage.ts";
+import { SmallMesh } from "../../testkit/small-mesh.ts";
 import {
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
@@ -13,7 +14,6 @@ import {
   TYPE_URLS,
   trustBundleFromWire,
 } from "../../wire/index.ts";
-import { SmallMesh } from "./mesh-changes.fixture.ts";
 import { DiscoveryStream, MOST_NACK_LINES, MOST_UNACKNOWLEDGED } from "./stream.ts";
 
 const { address, settings, trustBundle, authorization } = TYPE_URLS;
