@@ -236,6 +236,26 @@ describe("the acceptor", () => {
     expect(received).toBe(total);
   });
 
+  test("is rid of a connection that its owner gave up, although the peer goes on", async () => {
+    const accepted = Promise.withResolvers<Duplex>();
+    const { acceptor } = stage({ onConnection: (connection) => accepted.resolve(connection) });
+    // A client that keeps its end open; the option is missing in the types.
+    const halfOpen = { allowHalfOpen: true, ALPNProtocols: ["h2"] };
+    const socket = tls(acceptor.port, halfOpen);
+    await secure(socket);
+    const connection = await accepted.promise;
+    // What node:http2 does with a session that it closes for flooding.
+    connection.end(() => connection.destroy());
+    const gone = closed(socket);
+    const chunk = Buffer.alloc(1024 * 1024);
+    const write = () => {
+      while (!socket.destroyed) if (!socket.write(chunk)) return;
+    };
+    socket.on("drain", write);
+    write();
+    await gone;
+  });
+
   test("says who has the port", () => {
     const { acceptor } = stage();
     const again = () => stage({ port: acceptor.port });

@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import type { Address, Ip, MeshService, Workload } from "../../mesh/index.ts";
 import { endpointsRecord, podRecord, serviceRecord } from "../../testkit/mesh-records.ts";
+import { ASKABLE, meshChange, SmallMesh } from "../../testkit/small-mesh.ts";
 import { addressFromWire } from "../../wire/index.ts";
 import type { Catalog } from "./catalog.ts";
-import { ASKABLE, meshChange, SmallMesh } from "./mesh-changes.fixture.ts";
 
 const WEB = "shop/web.shop.svc.cluster.local";
 

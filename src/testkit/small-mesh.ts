@@ -1,8 +1,8 @@
 /** A small mesh as fast-check plays with it: few names and addresses, so that they meet often. */
 import fc from "fast-check";
-import { type EndpointsRecord, type Ip, MemoryStore, type PodRecord, type ServiceRecord } from "../../mesh/index.ts";
-import { endpointsRecord, podRecord, serviceRecord } from "../../testkit/mesh-records.ts";
-import { Catalog } from "./catalog.ts";
+import { type EndpointsRecord, type Ip, MemoryStore, type PodRecord, type ServiceRecord } from "../mesh/index.ts";
+import { Catalog } from "../operator/discovery/catalog.ts";
+import { endpointsRecord, podRecord, serviceRecord } from "./mesh-records.ts";
 
 export class SmallMesh {
   readonly pods = new MemoryStore<PodRecord>();
