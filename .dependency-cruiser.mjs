@@ -14,11 +14,12 @@ const MAY_IMPORT = {
   proxy: ["mesh", "identity", "tunnel", "wire", "capture"],
   operator: ["mesh", "identity", "wire", "inject"],
   local: ["mesh", "identity", "wire", "inject", "capture", "operator"],
-  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "install", "proxy", "operator", "local"],
+  cluster: ["mesh", "identity", "wire", "inject", "operator", "kube"],
+  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "install", "proxy", "operator", "local", "cluster"],
 };
 /** Rooms that know nothing of sockets, files, processes or the machine's clock. */
 const PURE = ["mesh", "identity", "tunnel", "wire", "inject"];
-const TEST = "(\\.test\\.ts$|^src/testkit/|/testdata/)";
+const TEST = "(\\.(test|fixture)\\.ts$|^src/testkit/|/testdata/)";
 
 const rooms = Object.keys(MAY_IMPORT).map((room) => ({
   name: `room-${room}`,

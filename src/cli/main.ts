@@ -23,6 +23,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "the sidecar (runs in the pod)",
     load: async () => (await import("./proxy.ts")).proxyCommand(),
   },
+  operator: {
+    summary: "the operator on Kubernetes (runs in the cluster)",
+    load: async () => (await import("./operator.ts")).operatorCommand(),
+  },
   inject: {
     summary: "add the sidecar to the pods of a manifest",
     load: async () => (await import("./inject.ts")).injectCommand(),

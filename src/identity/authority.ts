@@ -1,9 +1,9 @@
-/** The mesh's certificate authority: root → intermediate → leaf, keys in this process's memory. */
+/** The mesh's certificate authority: root → intermediate → leaf, keys in this process's memory and in the CA store. */
 import { createHmac } from "node:crypto";
 import { type Clock, type Ip, type Millis, parseIpBytes, type Random } from "../mesh/index.ts";
 import { writeTime } from "./asn1-time.ts";
+import { readAuthorityState, type Signer, writeAuthorityState } from "./authority-state.ts";
 import { TrustBundle } from "./bundle.ts";
-import type { Certificate } from "./certificate.ts";
 import { checkIssued, type Expectation } from "./check-issued.ts";
 import { readCsr } from "./csr.ts";
 import { type Der, toHex } from "./der.ts";
@@ -64,11 +64,6 @@ export interface IssuedCertificate {
   readonly notAfter: Millis;
 }
 
-interface Signer {
-  readonly key: KeyPair;
-  readonly certificate: Certificate;
-}
-
 interface Order {
   readonly spki: Der;
   readonly id: SpiffeId;
@@ -92,15 +87,20 @@ export class Authority {
   /** The last extension of every leaf, made once. */
   readonly #issuerKeyId: Der;
 
-  private constructor(options: AuthorityOptions, root: Signer, intermediate: Signer) {
+  private constructor(
+    options: AuthorityOptions,
+    root: Signer,
+    intermediate: Signer,
+    kept: { readonly serialKey: Uint8Array; readonly sequence: number },
+  ) {
     this.trustDomain = options.trustDomain;
     this.#clock = options.clock;
     this.#random = options.random;
     this.#leafLifetime = checkLifetime(options.leafLifetime ?? DEFAULT_LEAF_LIFETIME);
     this.#root = root;
     this.#intermediate = intermediate;
-    this.#serialKey = options.random.bytes(32);
-    this.#bundle = TrustBundle.of(1, [root.certificate.der]);
+    this.#serialKey = kept.serialKey;
+    this.#bundle = TrustBundle.of(kept.sequence, [root.certificate.der]);
     this.#issuerKeyId = authorityKeyIdExtension(keyIdOf(intermediate.key.spki));
   }
 
@@ -108,7 +108,25 @@ export class Authority {
   static create(options: AuthorityOptions): Authority {
     const root = makeSigner("root", options, undefined, checkLifetime(options.rootLifetime ?? DEFAULT_ROOT_LIFETIME));
     const lifetime = checkLifetime(options.intermediateLifetime ?? DEFAULT_INTERMEDIATE_LIFETIME);
-    return new Authority(options, root, makeSigner("intermediate", options, root, lifetime));
+    const kept = { serialKey: options.random.bytes(32), sequence: 1 };
+    return new Authority(options, root, makeSigner("intermediate", options, root, lifetime), kept);
+  }
+
+  /** The authority that `stored` is of. Throws IdentityError `ca-state-…`. */
+  static restore(options: AuthorityOptions, stored: string): Authority {
+    const state = readAuthorityState(stored, options.trustDomain);
+    return new Authority(options, state.root, state.intermediate, state);
+  }
+
+  /** For the CA store and nothing else: it holds the private keys. */
+  stored(): string {
+    return writeAuthorityState({
+      trustDomain: this.trustDomain,
+      sequence: this.#bundle.sequence,
+      root: this.#root,
+      intermediate: this.#intermediate,
+      serialKey: this.#serialKey,
+    });
   }
 
   /** Hex of the root's subject key identifier. */

@@ -64,6 +64,10 @@ export const IDENTITY_ERRORS = {
   "bad-pod-uid": "a pod UID is empty, too long or not of Kubernetes' alphabet",
   "bad-lifetime": "a lifetime is not a number of at least one second",
   "bad-server-name": "a server certificate's DNS name or address cannot be certified",
+  "ca-state-unreadable": "a stored authority is cut off or no authority at all",
+  "ca-state-version": "a stored authority is of a format that this version does not know",
+  "ca-state-edited": "a stored authority was changed after it was written, or its parts do not fit",
+  "ca-state-foreign": "a stored authority is of another trust domain",
   "issued-unfit": "the checker refused what the authority made; it was not handed out",
 } as const;
 

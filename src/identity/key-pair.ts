@@ -1,6 +1,8 @@
 /** A P-256 key pair whose private half stays inside: every way to print the object shows the public key only. */
-import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { type Der, plain } from "./der.ts";
+import { IdentityError } from "./errors.ts";
+import { isP256Spki } from "./public-key.ts";
 
 /** The key of a workload, an operator or an authority, in the memory of the process that made it. */
 export class KeyPair {
@@ -24,12 +26,24 @@ export class KeyPair {
     return new KeyPair(privateKey, plain(pair.publicKey).slice() as Der);
   }
 
+  /** The key that a CA store kept. Throws `bad-key`, without a word of the text, for anything but a P-256 key in PKCS#8. */
+  static fromStore(pem: string): KeyPair {
+    try {
+      const privateKey = createPrivateKey({ key: pem, format: "pem", type: "pkcs8" });
+      const spki = plain(createPublicKey(privateKey).export({ type: "spki", format: "der" })).slice() as Der;
+      if (isP256Spki(spki)) return new KeyPair(privateKey, spki);
+    } catch {
+      // The cause might quote the key.
+    }
+    throw new IdentityError("bad-key", "the stored key is not a P-256 key in PKCS#8");
+  }
+
   /** Signs with ECDSA and SHA-256; the DER `Ecdsa-Sig-Value`. */
   sign(bytes: Uint8Array): Der {
     return plain(sign("sha256", bytes, this.#privateKey)) as Der;
   }
 
-  /** PKCS#8 in PEM, for this process's own TLS sockets and nothing else: never into a file, a log or a message. */
+  /** PKCS#8 in PEM, for this process's own TLS sockets and the CA store: never into another file, a log or a message. */
   privateKeyPem(): string {
     return this.#privateKey.export({ type: "pkcs8", format: "pem" }) as string;
   }

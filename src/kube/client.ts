@@ -82,7 +82,7 @@ export class KubeClient implements Disposable {
   async *pages<T extends KubeObject>(of: Resource<T>, options: ListOptions = {}): AsyncGenerator<KubeList<T>, void> {
     let token = options.continue;
     do {
-      const page: KubeList<T> = await this.list(of, { limit: 500, ...options, continue: token });
+      const page: KubeList<T> = await this.list(of, { ...options, limit: options.limit ?? 500, continue: token });
       yield page;
       token = page.metadata.continue || undefined;
     } while (token !== undefined);

@@ -2,7 +2,7 @@
 import type { Connection } from "./connection.ts";
 import { KubeError } from "./errors.ts";
 import { inClusterConnection } from "./in-cluster.ts";
-import { kubeconfigFiles } from "./kubeconfig.ts";
+import { kubeconfigFiles } from "./kubeconfig-files.ts";
 
 export interface ConnectOptions {
   /** A kubeconfig file that is read instead of KUBECONFIG and ~/.kube/config. */

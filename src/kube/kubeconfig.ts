@@ -1,31 +1,15 @@
 /**
- * Kubeconfig files as kubectl reads them: an explicit file, the list in KUBECONFIG, or ~/.kube/config. The official
- * library reads them and runs the credential plugins; what it reads differently from kubectl is put right here.
+ * Kubeconfig files merged and read as kubectl does. The official library parses them and runs the credential plugins; what
+ * it takes differently from kubectl is put right here.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { delimiter, dirname, isAbsolute, join, resolve } from "node:path";
+import { readFileSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
 import type { KubeConfig, User } from "@kubernetes/client-node";
 import { parse } from "yaml";
 import { KubeError } from "./errors.ts";
 
 /** The `KubeConfig` class, passed in because the library is imported lazily (58 MB). */
 export type KubeConfigClass = new () => KubeConfig;
-
-/** The files to read, first one first; empty when there are none. A file named explicitly need not exist yet. */
-export function kubeconfigFiles(
-  explicit: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-): readonly string[] {
-  if (explicit !== undefined) return [resolve(explicit)];
-  const listed = (env["KUBECONFIG"] ?? "").split(delimiter).filter((file) => file !== "");
-  // kubectl passes over missing files of the list, but says so when none is there.
-  if (listed.length > 0) {
-    const there = listed.filter((file) => existsSync(file));
-    return (there.length > 0 ? there : listed).map((file) => resolve(file));
-  }
-  const usual = env["HOME"] === undefined ? undefined : join(env["HOME"], ".kube", "config");
-  return usual !== undefined && existsSync(usual) ? [usual] : [];
-}
 
 /** What of the chosen user the library does not read. */
 export interface UserExtras {

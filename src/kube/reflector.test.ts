@@ -220,6 +220,10 @@ test("a connection that died without a word is noticed: soon where bookmarks are
   await passBackoff();
   await until(() => held()["unseen"] !== undefined, "what was missed");
   expect(lists()).toBe(1);
+  // The new watch has brought no bookmark: a quiet kind gets none, and must not be asked for again and again.
+  clock.advance(200_000);
+  await settled(server, inFlight);
+  expect(reflector.counts.silent).toBe(1);
 });
 
 test("without bookmarks a silent watch is given up shortly after the server should have ended it", async () => {

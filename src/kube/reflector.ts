@@ -3,7 +3,7 @@
  * The official library's informer cannot carry a mesh: it is blind between an idle watch's end and its reconnect, knows
  * no bookmarks and no pages, and stops at most errors.
  */
-import type { Clock, Logger, Millis, Random } from "../mesh/index.ts";
+import type { Clock, Logger, LogLevel, Millis, Random } from "../mesh/index.ts";
 import { Backoff } from "./backoff.ts";
 import type { KubeClient } from "./client.ts";
 import { sleep } from "./deadline.ts";
@@ -39,7 +39,10 @@ export interface ReflectorOptions<T extends KubeObject, V> {
 /** The server ends each watch after 5 to 10 minutes, so that replicas spread over API servers again. */
 const WATCH_SHORTEST: Millis = 300_000;
 const WATCH_LONGEST: Millis = 600_000;
-/** Where the API server sends bookmarks, it does about every minute; without two of them the connection is dead. */
+/**
+ * Where the API server sends bookmarks, it does about every minute; without two of them the connection is dead. TCP
+ * keepalive alone (Bun: 71 s) does not tell, when a box in between answers it.
+ */
 const SILENCE_WITH_BOOKMARKS: Millis = 150_000;
 /** How much later than announced a server without bookmarks may end its watch. */
 const SILENCE_SLACK: Millis = 30_000;
@@ -117,7 +120,7 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
           error instanceof KubeError ? error : new KubeError("bad-answer", String(error), { cause: error });
         const wait = Math.max(this.#backoff.next(), failure.retryAfter ?? 0);
         this.#note(failure);
-        logger.log(this.#failuresInRow === 1 ? "warn" : "debug", "watch failed", {
+        logger.log(this.#levelOf(failure), "watch failed", {
           resource: this.#what,
           code: failure.code,
           error: failure.message,
@@ -126,6 +129,12 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
         await sleep(clock, wait, signal);
       }
     }
+  }
+
+  /** One warning an outage; a forgotten version is what every restart of an API server brings. */
+  #levelOf(failure: KubeError): LogLevel {
+    if (this.#failuresInRow > 1) return "debug";
+    return failure.code === "expired" ? "info" : "warn";
   }
 
   #note(failure: KubeError): void {
@@ -189,7 +198,7 @@ export class Reflector<T extends KubeObject, V> implements Disposable {
     const { counts } = this.#state;
     const serverTimeout = WATCH_SHORTEST + (WATCH_LONGEST - WATCH_SHORTEST) * random.fraction();
     let worked = false;
-    // Of this watch only: a server that has seen no event of the kind since its start sends no bookmarks.
+    // Of this watch only: the server sends none before the kind has changed since the watch began (cache_watcher.go).
     let bookmarks = false;
     const works = () => {
       worked = true;

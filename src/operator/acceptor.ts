@@ -12,6 +12,8 @@ export interface AcceptorOptions {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly what: string;
+  /** The one protocol that is spoken; a client that does not offer it is cut off. */
+  readonly protocol: "h2" | "http/1.1";
   readonly material: () => ServerMaterial;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -21,10 +23,10 @@ export interface AcceptorOptions {
 const HANDSHAKE_LIMIT: Millis = 10_000;
 /** Connections that have not shown who they are yet; more are closed at once. */
 const MOST_HANDSHAKES = 1_024;
-/** SSL_OP_NO_TLSv1, _1_1 and _1_2. */
-const TLS_1_3_ONLY = 0x04000000 | 0x08000000 | 0x10000000;
+/** SSL_OP_NO_TLSv1, _1_1 and _1_2; SSL_OP_NO_TICKET: each handshake shows the certificate of now. */
+const TLS_1_3_WITHOUT_TICKETS = 0x04000000 | 0x08000000 | 0x10000000 | 0x4000;
 /** ALPN in wire form: Bun does not understand the text form. */
-const ALPN_H2 = Buffer.from("\x02h2");
+const ALPN = { h2: Buffer.from("\x02h2"), "http/1.1": Buffer.from("\x08http/1.1") } as const;
 const KEEP_ALIVE_AFTER: Millis = 60_000;
 
 type Owned = Bun.Socket<SocketEvents>;
@@ -88,34 +90,53 @@ export class TlsAcceptor implements Disposable {
     }
     plain.setNoDelay(true);
     plain.setKeepAlive(true, KEEP_ALIVE_AFTER);
-    const { material, clock } = this.#options;
+    try {
+      this.#shakeHands(plain);
+    } catch (cause) {
+      // Bun would swallow it and keep the socket open.
+      const { logger, what } = this.#options;
+      logger.log("error", "a handshake could not start", { what, error: String(cause) });
+      plain.terminate();
+    }
+  }
+
+  #shakeHands(plain: Owned): void {
+    const { material, clock, protocol } = this.#options;
+    let deadline: Disposable | undefined;
+    const over = (socket: Owned) => {
+      deadline?.[Symbol.dispose]();
+      this.#handshaking.delete(socket);
+    };
     const [, socket] = plain.upgradeTLS<SocketEvents>({
       data: NOBODY,
       socket: {
         handshake: (one: Owned, _success: boolean, error: Error | null) => {
-          deadline[Symbol.dispose]();
-          this.#handshaking.delete(one);
+          over(one);
           this.#established(one, error);
         },
         data: (one: Owned, chunk: Buffer) => one.data.received(chunk),
         drain: (one: Owned) => one.data.drained(),
         close: (one: Owned, error?: Error) => {
-          deadline[Symbol.dispose]();
-          this.#handshaking.delete(one);
+          over(one);
           one.data.hungUp(error);
         },
         error: (one: Owned) => one.terminate(),
       },
-      tls: { ...material(), isServer: true, ALPNProtocols: ALPN_H2, secureOptions: TLS_1_3_ONLY } as Bun.TLSOptions,
+      tls: {
+        ...material(),
+        isServer: true,
+        ALPNProtocols: ALPN[protocol],
+        secureOptions: TLS_1_3_WITHOUT_TICKETS,
+      } as Bun.TLSOptions,
     });
     this.#handshaking.add(socket);
-    const deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
+    deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
   }
 
   #established(socket: Owned, error: Error | null): void {
     // The client shows no certificate, so a verdict on it says nothing here; a broken handshake does.
     const broken = error !== null && "code" in error && /^(ERR_SSL|EPROTO|ECONN)/.test(String(error.code));
-    if (broken || socket.alpnProtocol !== "h2") {
+    if (broken || socket.alpnProtocol !== this.#options.protocol) {
       socket.terminate();
       return;
     }

@@ -51,7 +51,8 @@ export class Callers {
   /** `authorization`: every value of that header. Throws Refusal. */
   async authenticate(authorization: readonly string[]): Promise<Caller> {
     const review = await this.#review(readBearer(authorization));
-    if (!review.authenticated) throw unauthenticated("token-invalid", review.error);
+    // A reviewer's words may name what only the operator knows: they go to the log.
+    if (!review.authenticated) throw unauthenticated("token-invalid", "the token is not valid", review.error);
     if (!review.audiences.includes(TOKEN_AUDIENCE)) {
       throw unauthenticated("token-audience", `the token is not meant for ${TOKEN_AUDIENCE}`);
     }
@@ -82,8 +83,8 @@ export class Callers {
   async #review(token: string): Promise<TokenReview> {
     try {
       return await this.#reviewer.review(token, TOKEN_AUDIENCE);
-    } catch {
-      throw new Refusal("UNAVAILABLE", "review-failed", "the token could not be reviewed now");
+    } catch (cause) {
+      throw new Refusal("UNAVAILABLE", "review-failed", "the token could not be reviewed now", { cause });
     }
   }
 
@@ -106,8 +107,8 @@ function readBearer(authorization: readonly string[]): string {
   return token;
 }
 
-function unauthenticated(reason: string, message: string): Refusal {
-  return new Refusal("UNAUTHENTICATED", reason, message);
+function unauthenticated(reason: string, message: string, cause?: unknown): Refusal {
+  return new Refusal("UNAUTHENTICATED", reason, message, { cause });
 }
 
 function denied(reason: string, message: string): Refusal {

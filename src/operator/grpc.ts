@@ -10,7 +10,7 @@ import {
   type ReportBatch,
 } from "../wire/index.ts";
 import type { Caller, Callers } from "./callers.ts";
-import { asRefusal, Refusal } from "./errors.ts";
+import { asRefusal, type Refusal } from "./errors.ts";
 import type { Issuance } from "./issuance.ts";
 
 /** A stream of an authenticated caller. */
@@ -35,6 +35,8 @@ export interface GrpcHandlers {
 
 const KEEPALIVE_EVERY = 30_000;
 const KEEPALIVE_PATIENCE = 20_000;
+/** A connection without a call is closed: it may be anybody's. */
+const LONGEST_IDLE = 5 * 60_000;
 const MESSAGE_BYTES = 4 * 1024 * 1024;
 /** A proxy has two streams and now and then a request. */
 const STREAMS_PER_CONNECTION = 100;
@@ -46,6 +48,7 @@ export function grpcServer(handlers: GrpcHandlers): grpc.Server {
     "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,
     "grpc.keepalive_time_ms": KEEPALIVE_EVERY,
     "grpc.keepalive_timeout_ms": KEEPALIVE_PATIENCE,
+    "grpc.max_connection_idle_ms": LONGEST_IDLE,
   });
   server.addService(
     { createCertificate: definition(METHODS.createCertificate) },
@@ -127,15 +130,24 @@ function authenticated(call: { readonly metadata: grpc.Metadata }, handlers: Grp
 
 /** One audit line for each call that is refused. */
 function refused(what: string, peer: string, error: unknown, logger: Logger): Refusal {
-  const refusal =
-    error instanceof RangeError ? new Refusal("INVALID_ARGUMENT", "bad-request", error.message) : asRefusal(error);
+  const refusal = asRefusal(error);
   logger.log(refusal.reason === "defect" ? "error" : "warn", "call refused", {
     what,
     peer,
     reason: refusal.reason,
-    detail: refusal.reason === "defect" && error instanceof Error ? (error.stack ?? error.message) : refusal.message,
+    detail: refusal.message,
+    cause: causeText(refusal),
   });
   return refusal;
+}
+
+/** Longer than any message of ours: what a stranger had a part in must not fill the log. */
+const LONGEST_CAUSE = 1_024;
+
+function causeText({ cause, reason }: Refusal): string | undefined {
+  if (cause === undefined) return undefined;
+  if (!(cause instanceof Error)) return String(cause).slice(0, LONGEST_CAUSE);
+  return reason === "defect" ? (cause.stack ?? cause.message) : cause.message.slice(0, LONGEST_CAUSE);
 }
 
 function definition<Request, Response>(method: Method<Request, Response>): grpc.MethodDefinition<Request, Response> {

@@ -1,6 +1,6 @@
 /** CreateCertificate: a caller that proved to be a pod gets a certificate for its key, and nothing that it asked for besides. */
 import { type Authority, IdentityError, type IssuedCertificate, pemDecode, pemEncode } from "../identity/index.ts";
-import type { Logger } from "../mesh/index.ts";
+import type { Logger, TulleError } from "../mesh/index.ts";
 import type { IstioCertificateRequest, IstioCertificateResponse } from "../wire/index.ts";
 import type { Caller } from "./callers.ts";
 import { Refusal, type StatusName } from "./errors.ts";
@@ -8,16 +8,24 @@ import { Refusal, type StatusName } from "./errors.ts";
 export class Issuance {
   readonly #authority: Authority;
   readonly #logger: Logger;
+  readonly #unfit: () => TulleError | undefined;
 
-  constructor(authority: Authority, logger: Logger) {
+  constructor(authority: Authority, logger: Logger, unfit: () => TulleError | undefined = () => undefined) {
     this.#authority = authority;
     this.#logger = logger;
+    this.#unfit = unfit;
   }
+
+  /** Certificates issued so far. */
+  issued = 0;
 
   /** One audit line for each certificate. Throws Refusal, its reason an error code of identity/. */
   issue(caller: Caller, request: IstioCertificateRequest): IstioCertificateResponse {
+    const unfit = this.#unfit();
+    if (unfit !== undefined) throw new Refusal("UNAVAILABLE", unfit.code, unfit.message);
     const issued = this.#sign(caller, request);
     const { pod, id } = caller;
+    this.issued++;
     this.#logger.log("info", "certificate issued", {
       id,
       namespace: pod.namespace,
@@ -43,7 +51,10 @@ export class Issuance {
       return this.#authority.issueWorkload({ csr, id, podUid: pod.uid, ...lifetime });
     } catch (error) {
       if (!(error instanceof IdentityError)) throw error;
-      throw new Refusal(statusOf(error), error.code, error.message);
+      const status = statusOf(error);
+      // What is wrong on this side is for the log.
+      const message = status === "INTERNAL" ? "the operator could not sign; see its log" : error.message;
+      throw new Refusal(status, error.code, message, { cause: error });
     }
   }
 }

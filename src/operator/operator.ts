@@ -1,26 +1,33 @@
 /** The operator, composed: certificates, discovery and reports on one gRPC port, over stores that somebody else fills. */
 import * as grpc from "@grpc/grpc-js";
 import type { Authority } from "../identity/index.ts";
-import type {
-  Clock,
-  EndpointsRecord,
-  Ip,
-  Logger,
-  PodRecord,
-  ProxySettings,
-  ServiceRecord,
-  Store,
+import {
+  type Clock,
+  type EndpointsRecord,
+  type Ip,
+  type Logger,
+  type Millis,
+  OPERATOR_HOST,
+  objectKey,
+  type PodRecord,
+  type ProxySettings,
+  type ServiceRecord,
+  type Store,
+  type TulleError,
 } from "../mesh/index.ts";
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse, ReportAck, ReportBatch } from "../wire/index.ts";
 import { TlsAcceptor } from "./acceptor.ts";
 import { type Caller, Callers, type TokenReviewer } from "./callers.ts";
 import { Catalog } from "./discovery/catalog.ts";
 import { DiscoveryStream } from "./discovery/stream.ts";
-import { Refusal } from "./errors.ts";
+import { asRefusal, Refusal } from "./errors.ts";
 import { type CallerStream, grpcServer } from "./grpc.ts";
 import { Issuance } from "./issuance.ts";
+import { OpenStreams, type OwnedStream } from "./open-streams.ts";
+import { Rate } from "./rate.ts";
+import { checkReport } from "./report-check.ts";
 import { type ProxyReport, ReportTable } from "./reports.ts";
-import { ServerCertificate } from "./server-certificate.ts";
+import { ServerCertificate, type ServerMaterial } from "./server-certificate.ts";
 
 export interface OperatorOptions {
   readonly authority: Authority;
@@ -28,9 +35,12 @@ export interface OperatorOptions {
   readonly pods: Store<PodRecord>;
   readonly services: Store<ServiceRecord>;
   readonly endpoints: Store<EndpointsRecord>;
-  /** CIDRs of pods and Services: what lies inside never passes for want of an answer. */
-  readonly podRanges: readonly string[];
-  readonly serviceRanges: readonly string[];
+  /** CIDRs of pods and Services: what lies inside never passes for want of an answer. Asked again after `changed`. */
+  readonly ranges: () => Pick<ProxySettings, "podRanges" | "serviceRanges">;
+  /** Why nothing may be signed now; undefined while all is well. */
+  readonly unfit?: () => TulleError | undefined;
+  /** The DNS name by which proxies reach the operator. */
+  readonly host?: string;
   readonly listen: { readonly hosts: readonly string[]; readonly port: number };
   /** Addresses that the server certificate names beside the operator's host name. */
   readonly ips: readonly Ip[];
@@ -38,22 +48,19 @@ export interface OperatorOptions {
   readonly logger: Logger;
 }
 
-/** An open call of a pod. */
-interface OwnedStream {
-  readonly caller: Caller;
-  /** Undefined for a stream of reports. */
-  readonly discovery: DiscoveryStream | undefined;
-  readonly end: (why: Refusal) => void;
-}
+/** A proxy sends a batch when its state changes and every 10 s; Bun keeps each acknowledgement that is not read. */
+const REPORT_EVERY: Millis = 1_000;
+const REPORTS_AT_ONCE = 60;
 
 export class Operator implements Disposable {
   readonly #options: OperatorOptions;
   readonly #catalog: Catalog;
   readonly #reports: ReportTable;
   readonly #certificate: ServerCertificate;
+  readonly #issuance: Issuance;
   readonly #server: grpc.Server;
   readonly #acceptor: TlsAcceptor;
-  readonly #streams = new Set<OwnedStream>();
+  readonly #streams = new OpenStreams();
   readonly #following: Disposable[];
   #reissueEpoch = 0;
 
@@ -61,30 +68,31 @@ export class Operator implements Disposable {
   constructor(options: OperatorOptions) {
     this.#options = options;
     const { authority, pods, clock, logger } = options;
-    this.#certificate = new ServerCertificate(authority, clock, logger, options.ips);
+    this.#certificate = new ServerCertificate(authority, clock, logger, {
+      host: options.host ?? OPERATOR_HOST,
+      ips: options.ips,
+    });
     this.#catalog = new Catalog({ ...options, trustDomain: authority.trustDomain });
     this.#reports = new ReportTable(clock, pods);
+    this.#issuance = new Issuance(authority, logger, options.unfit);
     this.#server = grpcServer({
       callers: new Callers(options.reviewer, pods, authority.trustDomain),
-      issuance: new Issuance(authority, logger),
+      issuance: this.#issuance,
       logger,
       discovery: (stream) => this.#discover(stream),
       reports: (stream) => this.#report(stream),
     });
     const injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
     this.#following = [
-      this.#catalog.follow((names) => {
-        for (const { discovery } of this.#streams) discovery?.catalogChanged(names);
-      }),
+      this.#catalog.follow((names) => this.#tellAll((discovery) => discovery.catalogChanged(names))),
       pods.follow((change) => {
         const gone = change.before;
         if (gone === undefined) return;
         const left = change.kind === "set" && change.value.uid === gone.uid && !change.value.finished;
-        for (const one of [...this.#streams]) {
-          if (one.caller.pod.uid !== gone.uid) continue;
+        for (const one of this.#streams.of(gone.uid)) {
           // A token outlives its pod; what it opened must not.
-          if (!left) one.end(new Refusal("PERMISSION_DENIED", "pod-gone", "the pod is gone"));
-          else if (change.value.mode !== gone.mode) one.discovery?.stateChanged();
+          if (!left) one.end(podGone());
+          else if (change.value.mode !== gone.mode) this.#tell(one, (discovery) => discovery.stateChanged());
         }
       }),
     ];
@@ -92,6 +100,7 @@ export class Operator implements Disposable {
       this.#acceptor = new TlsAcceptor({
         ...options.listen,
         what: "certificates, discovery and reports",
+        protocol: "h2",
         material: () => this.#certificate.current,
         clock,
         logger,
@@ -109,9 +118,24 @@ export class Operator implements Disposable {
     return this.#acceptor.port;
   }
 
+  /** Certificates issued to pods so far. */
+  get issued(): number {
+    return this.#issuance.issued;
+  }
+
   /** By pod uid. */
   get reports(): Store<ProxyReport> {
     return this.#reports.reports;
+  }
+
+  /** The newest server certificate, for another listener under the same name. */
+  get material(): ServerMaterial {
+    return this.#certificate.current;
+  }
+
+  /** Ranges or bundle may be others now. */
+  changed(): void {
+    this.#tellAll((discovery) => discovery.stateChanged());
   }
 
   get reissueEpoch(): number {
@@ -121,7 +145,7 @@ export class Operator implements Disposable {
   /** Makes every proxy ask for a new certificate with a new key. Answers the epoch that they will report. */
   reissue(): number {
     this.#reissueEpoch++;
-    for (const { discovery } of this.#streams) discovery?.stateChanged();
+    this.changed();
     return this.#reissueEpoch;
   }
 
@@ -153,8 +177,10 @@ export class Operator implements Disposable {
 
   #report(stream: CallerStream<ReportBatch, ReportAck>): void {
     const { pod } = stream.caller;
+    const rate = new Rate(this.#options.clock, REPORT_EVERY, REPORTS_AT_ONCE);
     stream.onRequest = (batch) => {
-      this.#reports.take(pod, batch, stream);
+      if (!rate.take()) throw new Refusal("RESOURCE_EXHAUSTED", "too-many-reports", "reports come too fast");
+      this.#reports.take(pod, checkReport(batch), stream);
       stream.send({ sequence: batch.sequence });
     };
     this.#own(stream, undefined, () => this.#reports.ended(pod, stream));
@@ -165,22 +191,49 @@ export class Operator implements Disposable {
     discovery: DiscoveryStream | undefined,
     ended?: () => void,
   ): void {
-    const owned: OwnedStream = { caller: stream.caller, discovery, end: (why) => stream.refuse(why) };
-    this.#streams.add(owned);
+    const { pod } = stream.caller;
+    const owned: OwnedStream = { pod, discovery, end: (why) => stream.refuse(why) };
     stream.onEnd = () => {
       this.#streams.delete(owned);
       ended?.();
     };
+    // It may have gone between the review of its token and now.
+    if (!this.#lives(pod)) throw podGone();
+    this.#streams.add(owned);
+  }
+
+  #lives({ namespace, name, uid }: PodRecord): boolean {
+    const now = this.#options.pods.get(objectKey(namespace, name));
+    return now?.uid === uid && !now.finished;
+  }
+
+  #tellAll(what: (discovery: DiscoveryStream) => void): void {
+    for (const stream of [...this.#streams]) this.#tell(stream, what);
+  }
+
+  /** What goes wrong with one client ends its stream, and must not keep the others from hearing. */
+  #tell({ discovery, pod, end }: OwnedStream, what: (discovery: DiscoveryStream) => void): void {
+    if (discovery === undefined) return;
+    try {
+      what(discovery);
+    } catch (error) {
+      const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#options.logger.log("error", "a proxy could not be told", { podUid: pod.uid, error: detail });
+      end(asRefusal(error));
+    }
   }
 
   #settings({ pod }: Caller): ProxySettings {
-    const { pods, podRanges, serviceRanges } = this.#options;
-    const now = pods.get(`${pod.namespace}/${pod.name}`);
+    const { pods, ranges } = this.#options;
+    const now = pods.get(objectKey(pod.namespace, pod.name));
     return {
       mode: now?.uid === pod.uid ? now.mode : pod.mode,
-      podRanges: [...podRanges],
-      serviceRanges: [...serviceRanges],
+      ...ranges(),
       reissueEpoch: this.#reissueEpoch,
     };
   }
+}
+
+function podGone(): Refusal {
+  return new Refusal("PERMISSION_DENIED", "pod-gone", "the pod is gone");
 }

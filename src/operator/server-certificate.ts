@@ -2,10 +2,10 @@
 import { type Authority, KeyPair, parseSpiffeId, pemEncode, workloadSpiffeId } from "../identity/index.ts";
 import {
   type Clock,
+  DEFAULT_CLUSTER_DOMAIN,
   type Ip,
   type Logger,
   type Millis,
-  OPERATOR_HOST,
   OPERATOR_SERVICE_ACCOUNT,
   SYSTEM_NAMESPACE,
 } from "../mesh/index.ts";
@@ -17,6 +17,11 @@ export interface ServerMaterial {
   readonly key: string;
 }
 
+export interface ServerNames {
+  readonly host: string;
+  readonly ips: readonly Ip[];
+}
+
 /** The clock is read at least this often, so that a suspend or a clock step is noticed. */
 const LONGEST_SLEEP: Millis = 30_000;
 
@@ -24,17 +29,17 @@ export class ServerCertificate implements Disposable {
   readonly #authority: Authority;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #ips: readonly Ip[];
+  readonly #names: ServerNames;
   #material: ServerMaterial;
   #renewAt: Millis;
   #timer: Disposable;
 
   /** Throws IdentityError when the authority cannot sign. */
-  constructor(authority: Authority, clock: Clock, logger: Logger, ips: readonly Ip[]) {
+  constructor(authority: Authority, clock: Clock, logger: Logger, names: ServerNames) {
     this.#authority = authority;
     this.#clock = clock;
     this.#logger = logger;
-    this.#ips = ips;
+    this.#names = names;
     [this.#material, this.#renewAt] = this.#issue();
     this.#timer = this.#sleep();
   }
@@ -55,8 +60,8 @@ export class ServerCertificate implements Disposable {
     const issued = this.#authority.issueServer({
       spki: key.spki,
       id,
-      dnsNames: [OPERATOR_HOST, `${OPERATOR_HOST}.cluster.local`],
-      ips: this.#ips,
+      dnsNames: [this.#names.host, `${this.#names.host}.${DEFAULT_CLUSTER_DOMAIN}`],
+      ips: this.#names.ips,
     });
     const now = this.#clock.now();
     const cert = issued.chain.map((der) => pemEncode("CERTIFICATE", der)).join("");

@@ -49,7 +49,8 @@ export class TlsDuplex extends Duplex {
   }
 
   override _final(done: Done): void {
-    this.#socket.end();
+    // Not `end`: after it `terminate` and `close` do nothing, and a peer that goes on is read for ever (Bun 1.4.5).
+    this.#socket.shutdown();
     done();
   }
 

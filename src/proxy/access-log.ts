@@ -27,7 +27,14 @@ export class AccessLog {
     this.#refilled = clock.now();
   }
 
-  /** Counts the connection and writes its line. */
+  /** The same for a connection that ended as it began. */
+  refuse(outcome: Outcome): void {
+    this.#metrics[outcome.direction].opened++;
+    this.#metrics[outcome.direction].closed++;
+    this.record(outcome);
+  }
+
+  /** Counts the connection's reason and writes its line. */
   record(outcome: Outcome): void {
     this.#metrics.count(outcome.direction, outcome.reason);
     this.#edges.observe(outcome);

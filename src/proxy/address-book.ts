@@ -24,7 +24,8 @@ interface Held {
 
 export class AddressBook {
   readonly #byName = new Map<string, Held>();
-  readonly #byIp = new Map<Ip, string>();
+  /** Who says to have an address, the last one first: while it passes from one pod to another, that may be two. */
+  readonly #byIp = new Map<Ip, readonly string[]>();
   /** Service key → names of the workloads behind it. */
   readonly #endpoints = new Map<string, Set<string>>();
 
@@ -34,8 +35,7 @@ export class AddressBook {
   }
 
   at(ip: Ip): Entry | undefined {
-    const name = this.#byIp.get(ip);
-    return name === undefined ? undefined : this.#byName.get(name)?.entry;
+    return this.#heldAt(ip)?.[1].entry;
   }
 
   /** The workloads behind a service. */
@@ -73,7 +73,7 @@ export class AddressBook {
       held = { version, entry: { kind: "service", service: address.service }, ips: address.service.vips };
     }
     this.#byName.set(name, held);
-    for (const ip of held.ips) this.#byIp.set(ip, name);
+    for (const ip of held.ips) this.#byIp.set(ip, [name, ...(this.#byIp.get(ip) ?? [])]);
     return before === undefined ? held.ips : [...held.ips, ...before.ips];
   }
 
@@ -88,11 +88,12 @@ export class AddressBook {
 
   /** Forgets who had the address: discovery says that nobody has it. */
   deleteAt(ip: Ip): void {
-    const name = this.#byIp.get(ip);
-    if (name === undefined) return;
-    const others = this.#byName.get(name)?.ips.some((one) => one !== ip && this.#byIp.get(one) === name);
-    if (others === true) this.#byIp.delete(ip);
-    else this.delete(name);
+    const names = this.#byIp.get(ip) ?? [];
+    this.#byIp.delete(ip);
+    for (const name of names) {
+      const elsewhere = this.#byName.get(name)?.ips.some((one) => this.#byIp.get(one)?.includes(name));
+      if (elsewhere !== true) this.delete(name);
+    }
   }
 
   /**
@@ -100,8 +101,7 @@ export class AddressBook {
    * `wanted` says which addresses are still followed.
    */
   release(ip: Ip, wanted: (ip: Ip) => boolean): void {
-    const name = this.#byIp.get(ip);
-    const held = name === undefined ? undefined : this.#byName.get(name);
+    const [name, held] = this.#heldAt(ip) ?? [];
     if (name === undefined || held === undefined || held.ips.some(wanted)) return;
     if (held.entry.kind === "workload") {
       if (!this.#servesKept(held.entry.known.workload)) this.delete(name);
@@ -118,14 +118,23 @@ export class AddressBook {
     }
   }
 
+  #heldAt(ip: Ip): [name: string, held: Held] | undefined {
+    const name = this.#byIp.get(ip)?.[0];
+    const held = name === undefined ? undefined : this.#byName.get(name);
+    return name === undefined || held === undefined ? undefined : [name, held];
+  }
+
   #servesKept(workload: Workload): boolean {
     // The resource name of a service is its key.
     return Object.keys(workload.services).some((service) => this.#byName.has(service));
   }
 
   #unlink(name: string, held: Held): void {
-    // An address may have passed on to another workload by now.
-    for (const ip of held.ips) if (this.#byIp.get(ip) === name) this.#byIp.delete(ip);
+    for (const ip of held.ips) {
+      const others = (this.#byIp.get(ip) ?? []).filter((one) => one !== name);
+      if (others.length === 0) this.#byIp.delete(ip);
+      else this.#byIp.set(ip, others);
+    }
     if (held.entry.kind !== "workload") return;
     for (const service of Object.keys(held.entry.known.workload.services)) {
       const names = this.#endpoints.get(service);

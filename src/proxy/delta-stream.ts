@@ -33,6 +33,10 @@ export interface DeltaStreamOptions {
 
 /** Discovery comes back sooner than certificates do: connections wait for its answer. */
 const LONGEST_BACKOFF: Millis = 15_000;
+/** A stream that is up and says nothing is no stream: another replica of the operator may answer. */
+const ANSWER_TIMEOUT: Millis = 15_000;
+/** Only a stream that lasted this long ends the back-off: one that is cut after each answer must not be a storm. */
+const STEADY_AFTER: Millis = 15_000;
 /** google.rpc.Code of a NACK. */
 const INVALID_ARGUMENT = 3;
 
@@ -42,6 +46,9 @@ export class DeltaStream implements Disposable {
   readonly #options: DeltaStreamOptions;
   readonly #backoff: Backoff;
   #call: DeltaCall | undefined;
+  /** Streams opened so far. */
+  #streams = 0;
+  /** Of the next attempt; while the stream is up, of its first answer and then of it being steady. */
   #timer: Disposable | undefined;
   #closed = false;
   /** Types that the stream knows of already. */
@@ -57,9 +64,9 @@ export class DeltaStream implements Disposable {
     this.#backoff = new Backoff(options.random, LONGEST_BACKOFF);
   }
 
-  /** The stream is up and has answered. */
-  get connected(): boolean {
-    return this.#call !== undefined && this.#answered;
+  /** Number of the stream that is up and has answered; undefined while there is none. */
+  get session(): number | undefined {
+    return this.#call !== undefined && this.#answered ? this.#streams : undefined;
   }
 
   /** Starts, and never stops until disposed. */
@@ -81,11 +88,16 @@ export class DeltaStream implements Disposable {
         if (this.#closed) return call.cancel();
         if (ended !== undefined) return this.#retry(ended.message);
         this.#call = call;
+        this.#streams++;
         this.#answered = false;
         this.#nodeSent = false;
         this.#opened.clear();
         this.#changed.clear();
         for (const type of this.#options.types) this.#openType(type);
+        this.#timer = this.#options.clock.after(ANSWER_TIMEOUT, () => {
+          this.#options.grpc.leave();
+          call.cancel();
+        });
       })
       .catch((error: unknown) => this.#retry(error instanceof Error ? error.message : String(error)));
   }
@@ -155,7 +167,8 @@ export class DeltaStream implements Disposable {
   #receive(response: DeltaDiscoveryResponse): void {
     if (!this.#answered) {
       this.#answered = true;
-      this.#backoff.reset();
+      this.#timer?.[Symbol.dispose]();
+      this.#timer = this.#options.clock.after(STEADY_AFTER, () => this.#backoff.reset());
       this.#options.logger.log("info", "discovery connected");
     }
     const type = this.#options.types.find((one) => one.typeUrl === response.typeUrl);
@@ -178,6 +191,7 @@ export class DeltaStream implements Disposable {
 
   #retry(why: string): void {
     if (this.#closed) return;
+    this.#timer?.[Symbol.dispose]();
     const wait = this.#backoff.next();
     this.#options.logger.log("warn", "discovery is away", { error: why, retryInMillis: Math.round(wait) });
     this.#timer = this.#options.clock.after(wait, () => this.start());

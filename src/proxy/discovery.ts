@@ -52,8 +52,8 @@ export class Discovery implements Disposable {
     });
     const stream = this.#stream;
     this.resolver = new Resolver(clock, random, {
-      get connected() {
-        return stream.connected;
+      get session() {
+        return stream.session;
       },
       subscribe: (ip) => stream.subscribe(addresses, nameOf(ip)),
       unsubscribe: (ip) => stream.unsubscribe(addresses, nameOf(ip)),
@@ -66,7 +66,7 @@ export class Discovery implements Disposable {
   }
 
   get connected(): boolean {
-    return this.#stream.connected;
+    return this.#stream.session !== undefined;
   }
 
   start(): void {

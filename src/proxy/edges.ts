@@ -15,12 +15,14 @@ export interface ObservedEdge {
   lastSeen: Millis;
 }
 
-const LIMIT = 256;
+/** Edges in the table. */
+export const EDGE_LIMIT = 256;
 
 export class EdgeTable {
   readonly #clock: Clock;
+  /** In the order of last use: a scan of many ports must not keep out the edges that are used. */
   readonly #edges = new Map<string, ObservedEdge>();
-  /** Connections that found no room. */
+  /** Edges that were given up for others. */
   dropped = 0;
 
   constructor(clock: Clock) {
@@ -31,15 +33,22 @@ export class EdgeTable {
     const { direction, reason, destination, peer } = outcome;
     if (destination === undefined) return;
     const key = `${direction} ${reason} ${destination.ip} ${destination.port} ${peer ?? ""}`;
+    const lastSeen = this.#clock.now();
     const known = this.#edges.get(key);
     if (known !== undefined) {
       known.connections++;
-      known.lastSeen = this.#clock.now();
-    } else if (this.#edges.size >= LIMIT) this.dropped++;
-    else {
-      const lastSeen = this.#clock.now();
-      const edge = { direction, peer, destination: destination.ip, port: destination.port, reason };
-      this.#edges.set(key, { ...edge, connections: 1, lastSeen });
+      known.lastSeen = lastSeen;
+      this.#edges.delete(key);
+      this.#edges.set(key, known);
+      return;
+    }
+    const edge = { direction, peer, destination: destination.ip, port: destination.port, reason };
+    this.#edges.set(key, { ...edge, connections: 1, lastSeen });
+    if (this.#edges.size <= EDGE_LIMIT) return;
+    for (const oldest of this.#edges.keys()) {
+      this.#edges.delete(oldest);
+      this.dropped++;
+      return;
     }
   }
 

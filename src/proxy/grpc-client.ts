@@ -25,13 +25,16 @@ export interface CallObserver<Response> {
   onEnd(status: GrpcStatus): void;
 }
 
-/** The largest message in either direction, bytes. */
-const MESSAGE_LIMIT = 16 * 1024 * 1024;
+/** The largest message in either direction, bytes: the default of gRPC, and what wire/ decodes. */
+const MESSAGE_LIMIT = 4 * 1024 * 1024;
 const USER_AGENT = "tulle-proxy";
 
 export class GrpcClient implements Disposable {
   readonly #options: GrpcClientOptions;
+  /** The one that new calls use. */
   #connection: GrpcConnection | undefined;
+  /** That one, and those that finish their calls after GOAWAY. */
+  readonly #open = new Set<GrpcConnection>();
   #dialling: Promise<GrpcConnection> | undefined;
   #closed = false;
 
@@ -48,12 +51,18 @@ export class GrpcClient implements Disposable {
     let answer: Response | undefined;
     const ended = Promise.withResolvers<GrpcStatus>();
     let timer: Disposable | undefined;
+    let isLate = false;
     const late = new Promise<"late">((resolve) => {
-      timer = this.#options.clock.after(deadline, () => resolve("late"));
+      timer = this.#options.clock.after(deadline, () => {
+        isLate = true;
+        resolve("late");
+      });
     });
     let call: Call<Request, Response> | undefined;
     const work = (async () => {
       call = await this.open(method, { onMessage: (message) => (answer = message), onEnd: ended.resolve }, deadline);
+      // Nobody waits any more: a certificate that is asked for now would be issued for nothing.
+      if (isLate) call.cancel();
       call.send(request);
       call.finish();
       return await ended.promise;
@@ -113,11 +122,15 @@ export class GrpcClient implements Disposable {
     return call;
   }
 
-  /** Ends the connection and every call on it. */
+  /** Later calls use a new connection; those that are open go on. For a server that is up and does not answer. */
+  leave(): void {
+    this.#connection?.retire();
+  }
+
+  /** Ends every connection and every call. */
   [Symbol.dispose](): void {
     this.#closed = true;
-    this.#connection?.close();
-    this.#connection = undefined;
+    for (const connection of [...this.#open]) connection.close();
   }
 
   async #connect(): Promise<Awaited<GrpcConnection["ready"]>> {
@@ -134,11 +147,18 @@ export class GrpcClient implements Disposable {
 
   async #dial(): Promise<GrpcConnection> {
     const { address, clock, roots } = this.#options;
-    const connection = new GrpcConnection(address, await roots(), clock, (gone) => {
-      if (this.#connection === gone) this.#connection = undefined;
+    const connection = new GrpcConnection(address, await roots(), clock, {
+      onLeaving: (leaving) => {
+        if (this.#connection === leaving) this.#connection = undefined;
+      },
+      onClosed: (closed) => this.#open.delete(closed),
     });
-    if (this.#closed) connection.close();
-    else this.#connection = connection;
+    if (this.#closed) {
+      connection.close();
+      return connection;
+    }
+    this.#connection = connection;
+    this.#open.add(connection);
     return connection;
   }
 }

@@ -1,32 +1,39 @@
 /** One HTTP/2 connection to the operator: TLS 1.3, the server's certificate verified by chain and DNS name. */
 import type { Clock, Millis } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
 import type { OperatorAddress } from "./config.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
-import { ALPN_H2, TLS_1_3_ONLY } from "./judge.ts";
-import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { ALPN_H2, TLS_OPTIONS } from "./judge.ts";
+import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
 /** A connection over which nothing came back for this long is dead (dataplane.md §2.3 has 10 s and 20 s). */
 const PING_INTERVAL: Millis = 30_000;
 const PING_TIMEOUT: Millis = 20_000;
 
+export interface GrpcConnectionObserver {
+  /** No new request may use it. Once, before `onClosed` at the latest. */
+  onLeaving(connection: GrpcConnection): void;
+  /** Nothing is left of it. Once. */
+  onClosed(connection: GrpcConnection): void;
+}
+
 export class GrpcConnection implements SocketOwner, ConnectionHandler {
   /** Resolves when requests may be sent; rejects with an Error whose message says why not. */
   readonly ready: Promise<Http2Connection>;
   readonly #clock: Clock;
-  readonly #onGone: (connection: GrpcConnection) => void;
+  readonly #observer: GrpcConnectionObserver;
   #resolve: (connection: Http2Connection) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
   #timer: Disposable;
   #socket: OwnedSocket | undefined;
   #connection: Http2Connection | undefined;
-  #gone = false;
+  #leaving = false;
+  #closed = false;
 
-  /** `onGone`: no new request may use it. */
-  constructor(address: OperatorAddress, roots: string, clock: Clock, onGone: (connection: GrpcConnection) => void) {
+  constructor(address: OperatorAddress, roots: string, clock: Clock, observer: GrpcConnectionObserver) {
     this.#clock = clock;
-    this.#onGone = onGone;
+    this.#observer = observer;
     this.ready = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -41,7 +48,7 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
         ca: roots,
         serverName: address.serverName,
         ALPNProtocols: ALPN_H2,
-        secureOptions: TLS_1_3_ONLY,
+        secureOptions: TLS_OPTIONS,
         rejectUnauthorized: false,
       },
     }).catch((error: unknown) => this.#end(`connect: ${errorText(error)}`));
@@ -51,8 +58,15 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
     this.#end("closed");
   }
 
+  /** Takes no new calls and ends with the last one that is open. */
+  retire(): void {
+    this.#leave();
+    if (this.#connection === undefined) this.#end("closed");
+    else this.#connection.goAway();
+  }
+
   opened(socket: OwnedSocket): void {
-    if (this.#gone) {
+    if (this.#closed) {
       socket.terminate();
       return;
     }
@@ -62,7 +76,7 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
 
   handshaken(error: Error | null): void {
     const socket = this.#socket;
-    if (socket === undefined || this.#gone) return;
+    if (socket === undefined || this.#closed) return;
     // Here the name counts too: only the operator's certificate carries a DNS name, and this very one.
     if (error !== null) return this.#end(`the operator's certificate was not accepted: ${errorText(error)}`);
     if (socket.alpnProtocol !== "h2") return this.#end("the operator does not speak HTTP/2");
@@ -97,18 +111,18 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
   }
 
   onReady(): void {
-    if (this.#connection === undefined || this.#gone) return;
+    if (this.#connection === undefined || this.#closed) return;
     this.#resolve(this.#connection);
     this.#schedulePing(this.#connection);
   }
 
   onGoAway(): void {
-    this.#gone = true;
-    this.#onGone(this);
+    this.#leave();
   }
 
-  onClose(): void {
-    this.#end("the operator's HTTP/2 connection ended");
+  onClose(error: Http2Error | undefined): void {
+    reportDefectOf(error);
+    this.#end(error?.message ?? "the operator's HTTP/2 connection ended");
   }
 
   #schedulePing(connection: Http2Connection): void {
@@ -120,14 +134,21 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
     });
   }
 
+  #leave(): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    this.#observer.onLeaving(this);
+  }
+
   #end(why: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#timer[Symbol.dispose]();
     this.#reject(new Error(why));
     // `ready` may have nobody who waits for it by now.
     this.ready.catch(() => undefined);
     this.#socket?.terminate();
-    if (this.#gone) return;
-    this.#gone = true;
-    this.#onGone(this);
+    this.#leave();
+    this.#observer.onClosed(this);
   }
 }

@@ -10,10 +10,14 @@ export function frameMessage(message: Uint8Array): Uint8Array {
   return framed;
 }
 
-/** Cuts a byte stream into messages. */
+/** Cuts a byte stream into messages. Each byte is copied once, however the stream is cut. */
 export class MessageReader {
   readonly #limit: number;
-  #buffer = new Uint8Array(0);
+  readonly #prefix = new Uint8Array(PREFIX);
+  #prefixLength = 0;
+  /** The message being put together, once its length is known. */
+  #message: Uint8Array | undefined;
+  #filled = 0;
 
   /** `limit`: the largest message accepted, bytes. */
   constructor(limit: number) {
@@ -22,7 +26,7 @@ export class MessageReader {
 
   /** True while part of a message has come. */
   get incomplete(): boolean {
-    return this.#buffer.length > 0;
+    return this.#prefixLength > 0;
   }
 
   /**
@@ -30,20 +34,30 @@ export class MessageReader {
    * more use.
    */
   push(bytes: Uint8Array): Uint8Array[] | string {
-    const joined = new Uint8Array(this.#buffer.length + bytes.length);
-    joined.set(this.#buffer);
-    joined.set(bytes, this.#buffer.length);
     const messages: Uint8Array[] = [];
     let at = 0;
-    while (joined.length - at >= PREFIX) {
-      if (joined[at] !== 0) return "the message is compressed, which was not agreed on";
-      const length = new DataView(joined.buffer).getUint32(at + 1);
-      if (length > this.#limit) return `a message of ${length} bytes exceeds the limit of ${this.#limit}`;
-      if (joined.length - at - PREFIX < length) break;
-      messages.push(joined.slice(at + PREFIX, at + PREFIX + length));
-      at += PREFIX + length;
+    while (at < bytes.length) {
+      if (this.#message === undefined) {
+        const part = bytes.subarray(at, at + PREFIX - this.#prefixLength);
+        this.#prefix.set(part, this.#prefixLength);
+        this.#prefixLength += part.length;
+        at += part.length;
+        if (this.#prefixLength < PREFIX) break;
+        if (this.#prefix[0] !== 0) return "the message is compressed, which was not agreed on";
+        const length = new DataView(this.#prefix.buffer).getUint32(1);
+        if (length > this.#limit) return `a message of ${length} bytes exceeds the limit of ${this.#limit}`;
+        this.#message = new Uint8Array(length);
+      }
+      const part = bytes.subarray(at, at + this.#message.length - this.#filled);
+      this.#message.set(part, this.#filled);
+      this.#filled += part.length;
+      at += part.length;
+      if (this.#filled < this.#message.length) break;
+      messages.push(this.#message);
+      this.#message = undefined;
+      this.#filled = 0;
+      this.#prefixLength = 0;
     }
-    this.#buffer = joined.slice(at);
     return messages;
   }
 }

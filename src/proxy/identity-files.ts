@@ -21,11 +21,14 @@ export class IdentityFiles {
     return token;
   }
 
-  /** The bootstrap roots. Throws ProxyError `unreadable-file`, IdentityError when the file holds no certificate. */
+  /** The bootstrap roots. Throws ProxyError `unreadable-file`. */
   async roots(): Promise<readonly Der[]> {
-    const roots = pemDecode("CERTIFICATE", await this.#read(ROOT_CERTIFICATE_FILE));
-    if (roots.length === 0) throw unreadable(join(this.#directory, ROOT_CERTIFICATE_FILE), "it holds no certificate");
-    return roots;
+    const text = await this.#read(ROOT_CERTIFICATE_FILE);
+    try {
+      return pemDecode("CERTIFICATE", text);
+    } catch (error) {
+      throw unreadable(join(this.#directory, ROOT_CERTIFICATE_FILE), "it holds no certificate", error);
+    }
   }
 
   async #read(name: string): Promise<string> {

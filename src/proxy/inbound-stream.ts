@@ -43,7 +43,7 @@ export class InboundStream implements RelayObserver, DialObserver {
     const { accessLog, peer, source } = context;
     if (target === undefined) {
       const detail = "not a CONNECT to the address that the tunnel came in by";
-      accessLog.record({ direction: "inbound", reason: "failed-connect", source, peer, detail });
+      accessLog.refuse({ direction: "inbound", reason: "failed-connect", source, peer, detail });
       answer(stream, [[":status", "400"]]);
       return undefined;
     }
@@ -51,7 +51,7 @@ export class InboundStream implements RelayObserver, DialObserver {
       ? "refused-own-port"
       : context.authorize(context.peer, target.ip, target.port);
     if (reason !== undefined) {
-      accessLog.record({ direction: "inbound", reason, source, destination: target, peer });
+      accessLog.refuse({ direction: "inbound", reason, source, destination: target, peer });
       answer(stream, refusal(reason === "refused-own-port" ? "503" : "401", reason));
       return undefined;
     }
@@ -63,7 +63,7 @@ export class InboundStream implements RelayObserver, DialObserver {
     this.#stream = stream;
     this.#destination = destination;
     context.metrics.inbound.opened++;
-    this.#relay = new StreamRelay(this, context.metrics.inbound);
+    this.#relay = new StreamRelay(this, context.metrics.inbound, "received");
     this.#relay.attachStream(stream);
     // The pod's own address, never loopback: an application that listens on loopback stays out of reach.
     this.#dial = new Dial(context.clock, destination.ip, destination.port, this);

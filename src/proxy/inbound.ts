@@ -5,19 +5,20 @@ import {
   type ConnectionHandler,
   type HeaderList,
   Http2Connection,
+  type Http2Error,
   type Http2Stream,
   type StreamHandler,
 } from "../tunnel/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { Credentials } from "./credentials.ts";
-import { CONNECT_TIMEOUT } from "./dial.ts";
+import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
 import type { PodNetwork } from "./guard.ts";
 import { type Authorize, InboundStream } from "./inbound-stream.ts";
-import { ALPN_H2, judgeClient, TLS_1_3_ONLY } from "./judge.ts";
+import { ALPN_H2, judgeClient, TLS_OPTIONS } from "./judge.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
-import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
 export interface InboundOptions {
@@ -32,11 +33,14 @@ export interface InboundOptions {
 
 /** Streams that one peer's tunnel may have open; ztunnel allows 200, but one tunnel is faster than many. */
 const MAX_STREAMS = 4_096;
+/** Connections that have not proved anything yet; each costs some 10 kB and lasts 10 s at most. */
+export const HANDSHAKES_AT_ONCE = 1_024;
 
-export class InboundListener implements Disposable {
+export class InboundListener implements InboundObserver, Disposable {
   readonly #options: InboundOptions;
   readonly #listener: Listener;
-  readonly #open = new Set<InboundTunnel>();
+  readonly #handshaking = new Set<InboundTunnel>();
+  readonly #established = new Set<InboundTunnel>();
 
   /** Binds at once. Throws ProxyError `bind-failed`. */
   constructor(options: InboundOptions) {
@@ -50,40 +54,53 @@ export class InboundListener implements Disposable {
     });
   }
 
-  get port(): number {
-    return this.#listener.port;
-  }
-
   /** Tunnels with a verified peer. */
   get size(): number {
-    let size = 0;
-    for (const tunnel of this.#open) if (tunnel.established) size++;
-    return size;
+    return this.#established.size;
   }
 
   /** Takes no new tunnels and no new streams; what is open may end by itself. */
   drain(): void {
     this.#listener.stop();
-    for (const tunnel of this.#open) tunnel.drain();
+    for (const tunnel of [...this.#handshaking]) tunnel.destroy();
+    for (const tunnel of this.#established) tunnel.drain();
   }
 
   /** Cuts what is open. */
   [Symbol.dispose](): void {
     this.#listener.stop();
-    for (const tunnel of [...this.#open]) tunnel.destroy();
+    for (const tunnel of [...this.#handshaking, ...this.#established]) tunnel.destroy();
   }
 
   #accept(socket: OwnedSocket): void {
     tune(socket);
-    const tunnel = new InboundTunnel(this.#options, socket, () => this.#open.delete(tunnel));
-    this.#open.add(tunnel);
+    const tunnel = new InboundTunnel(this.#options, socket, this);
+    if (this.#handshaking.size >= HANDSHAKES_AT_ONCE) return tunnel.refuse();
+    this.#handshaking.add(tunnel);
     tunnel.start(socket);
   }
+
+  onEstablished(tunnel: InboundTunnel): void {
+    this.#handshaking.delete(tunnel);
+    this.#established.add(tunnel);
+  }
+
+  onOver(tunnel: InboundTunnel): void {
+    this.#handshaking.delete(tunnel);
+    this.#established.delete(tunnel);
+  }
+}
+
+interface InboundObserver {
+  /** The peer has proved who it is. */
+  onEstablished(tunnel: InboundTunnel): void;
+  /** Nothing is left of it. Once. */
+  onOver(tunnel: InboundTunnel): void;
 }
 
 class InboundTunnel implements SocketOwner, ConnectionHandler {
   readonly #options: InboundOptions;
-  readonly #onOver: () => void;
+  readonly #observer: InboundObserver;
   readonly #source: Endpoint | undefined;
   /** The address that the peer dialled: the only one that its streams may name. */
   readonly #localIp: Ip | undefined;
@@ -93,43 +110,44 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   #peer: SpiffeId | undefined;
   #over = false;
 
-  constructor(options: InboundOptions, socket: OwnedSocket, onOver: () => void) {
+  constructor(options: InboundOptions, socket: OwnedSocket, observer: InboundObserver) {
     this.#options = options;
-    this.#onOver = onOver;
+    this.#observer = observer;
     this.#socket = socket;
     const ip = parseIp(socket.remoteAddress);
     this.#source = ip === undefined ? undefined : { ip, port: socket.remotePort };
     this.#localIp = parseIp(socket.localAddress);
   }
 
-  get established(): boolean {
-    return this.#connection !== undefined;
+  refuse(): void {
+    this.#fail("failed-overload", "too many handshakes at once");
   }
 
   start(socket: OwnedSocket): void {
     const tls = this.#options.credentials.current();
     if (tls === undefined) return this.#fail("failed-no-certificate", "this proxy has no valid certificate");
-    this.#deadline = this.#options.clock.after(CONNECT_TIMEOUT, () =>
-      this.#fail("failed-handshake", "no handshake within 10 s"),
-    );
-    const [, upgraded] = socket.upgradeTLS<SocketOwner>({
-      data: this,
-      socket: TLS_HANDLERS,
-      tls: {
-        ...tls,
-        isServer: true,
-        requestCert: true,
-        rejectUnauthorized: true,
-        ALPNProtocols: ALPN_H2,
-        secureOptions: TLS_1_3_ONLY,
-      } as Bun.TLSOptions,
-    });
-    this.#socket = upgraded;
+    this.#expect("no handshake within 10 s");
+    try {
+      const [, upgraded] = socket.upgradeTLS<SocketOwner>({
+        data: this,
+        socket: TLS_HANDLERS,
+        tls: {
+          ...tls,
+          isServer: true,
+          requestCert: true,
+          rejectUnauthorized: true,
+          ALPNProtocols: ALPN_H2,
+          secureOptions: TLS_OPTIONS,
+        } as Bun.TLSOptions,
+      });
+      this.#socket = upgraded;
+    } catch (error) {
+      this.#fail("failed-no-certificate", errorText(error));
+    }
   }
 
   drain(): void {
-    if (this.#connection === undefined) this.destroy();
-    else this.#connection.goAway();
+    this.#connection?.goAway();
   }
 
   destroy(): void {
@@ -146,8 +164,10 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     if (this.#over) return;
     const verdict = judgeClient(this.#socket, error, this.#options.trustDomain);
     if (!verdict.ok) return this.#fail(verdict.reason, verdict.detail, verdict.peer);
-    this.#deadline?.[Symbol.dispose]();
+    // A peer that proves itself and then says nothing must not keep the socket either.
+    this.#expect("no HTTP/2 within 10 s");
     this.#peer = verdict.peer;
+    this.#observer.onEstablished(this);
     this.#options.metrics.inbound.handshakes++;
     this.#connection = new Http2Connection({
       role: "server",
@@ -180,6 +200,10 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
 
   // HTTP/2.
 
+  onReady(): void {
+    this.#deadline?.[Symbol.dispose]();
+  }
+
   onStream(stream: Http2Stream, headers: HeaderList, _endStream: boolean): StreamHandler | undefined {
     const { network, clock, metrics, accessLog, authorize } = this.#options;
     if (this.#peer === undefined) return undefined;
@@ -196,15 +220,25 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     return InboundStream.accept(context, stream, headers);
   }
 
-  onClose(): void {
+  onClose(error: Http2Error | undefined): void {
+    reportDefectOf(error);
     this.#end();
   }
 
+  /** What comes next has to come in time. */
+  #expect(orElse: string): void {
+    this.#deadline?.[Symbol.dispose]();
+    this.#deadline = this.#options.clock.after(CONNECT_TIMEOUT, () =>
+      this.#fail("failed-handshake", orElse, this.#peer),
+    );
+  }
+
+  /** There is no tunnel and will be none. */
   #fail(reason: Reason, detail: string, peer?: SpiffeId): void {
     if (this.#over) return;
     const { metrics, accessLog, network } = this.#options;
-    metrics.inbound.handshakesFailed++;
-    accessLog.record({
+    if (this.#peer === undefined) metrics.inbound.handshakesFailed++;
+    accessLog.refuse({
       direction: "inbound",
       reason,
       source: this.#source,
@@ -220,6 +254,6 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     if (this.#over) return;
     this.#over = true;
     this.#deadline?.[Symbol.dispose]();
-    this.#onOver();
+    this.#observer.onOver(this);
   }
 }

@@ -9,7 +9,11 @@ import type { OwnedSocket } from "./socket.ts";
 /** ALPN in wire form: the text form is not understood (bun-facts.md). */
 export const ALPN_H2 = Buffer.from("\x02h2");
 /** SSL_OP_NO_TLSv1, _1_1 and _1_2: TLS 1.3 only. */
-export const TLS_1_3_ONLY = 0x04000000 | 0x08000000 | 0x10000000;
+const ONLY_TLS_1_3 = 0x04000000 | 0x08000000 | 0x10000000;
+/** SSL_OP_NO_TICKET: a resumed session is not judged again, whatever became of the peer's certificate or the bundle. */
+const NO_RESUMPTION = 0x00004000;
+/** `secureOptions` of every TLS end of the proxy. */
+export const TLS_OPTIONS = ONLY_TLS_1_3 | NO_RESUMPTION;
 
 export type Verdict =
   | { readonly ok: true; readonly peer: SpiffeId }
@@ -70,7 +74,7 @@ function refuse(error: Error): Verdict {
   return {
     ok: false,
     reason: broken ? "failed-handshake" : "refused-untrusted",
-    detail: broken ? error.message : code,
+    detail: broken || code === "" ? error.message : code,
   };
 }
 

@@ -62,11 +62,6 @@ export class OutboundListener implements Disposable {
     );
   }
 
-  /** The bound port. */
-  get port(): number {
-    return this.#listeners[0]?.port ?? 0;
-  }
-
   /** Takes no new connections. */
   stop(): void {
     for (const listener of this.#listeners) listener.stop();
@@ -96,6 +91,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   #route: Exclude<Route, { kind: "refuse" }> | undefined;
   #relay: StreamRelay | undefined;
   #splice: Splice | undefined;
+  #wait: Disposable | undefined;
   #dial: Dial | undefined;
   #load: Load | undefined;
   #answerBy: Disposable | undefined;
@@ -124,7 +120,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
     if (network.ips.includes(ip) && isOwnPort(network.ports, port)) {
       return this.#refuse("refused-own-port", "the destination is this proxy");
     }
-    resolver.resolve(ip, port, (route) => this.#take(route));
+    this.#wait = resolver.resolve(ip, port, (route) => this.#take(route));
   }
 
   abort(): void {
@@ -138,7 +134,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
     if (route.kind === "plain") return this.#pass(route.ip, route.port);
     this.#load = route.load;
     route.load.active++;
-    this.#relay = new StreamRelay(this, this.#options.metrics.outbound);
+    this.#relay = new StreamRelay(this, this.#options.metrics.outbound, "sent");
     this.#relay.attachSocket(this.#socket);
     this.#early.handOver(this.#relay);
     this.#acquire(route.peer, route.ip);
@@ -253,6 +249,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    this.#wait?.[Symbol.dispose]();
     this.#dial?.cancel();
     this.#answerBy?.[Symbol.dispose]();
     if (this.#load !== undefined) this.#load.active--;
@@ -261,11 +258,16 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   }
 }
 
-/** A peer's word is believed only if it is in the closed list. */
+/** A peer's word is believed only if it is in the closed list and no success: it did not carry anything. */
 function readRefusal(headers: HeaderList): [Reason, string] {
   const status = headerValue(headers, ":status") ?? "";
   const word = headerValue(headers, REASON_HEADER);
-  if ((status === "401" || status === "503") && word !== undefined && isReason(word)) {
+  if (
+    (status === "401" || status === "503") &&
+    word !== undefined &&
+    isReason(word) &&
+    /^(refused|failed)-/.test(word)
+  ) {
     return [word, "said by the peer"];
   }
   if (status === "401") return ["refused-policy", "the peer answered 401"];

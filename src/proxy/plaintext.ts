@@ -35,10 +35,6 @@ export class PlaintextListener implements Disposable {
     });
   }
 
-  get port(): number {
-    return this.#listener.port;
-  }
-
   /** Takes no new connections. */
   stop(): void {
     this.#listener.stop();

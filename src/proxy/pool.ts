@@ -29,7 +29,9 @@ export interface PoolOptions {
 const UNUSED_LIMIT: Millis = 5 * 60_000;
 const SWEEP_INTERVAL: Millis = 30_000;
 /** Connections that wait for one peer's tunnel. */
-const WAITING_LIMIT = 16_384;
+export const WAITING_LIMIT = 16_384;
+/** Tunnels to one peer: a peer that allows few streams must not cost a tunnel for each connection. */
+export const TUNNELS_PER_PEER = 64;
 
 export class TunnelPool implements TunnelObserver, Disposable {
   readonly #options: PoolOptions;
@@ -73,6 +75,11 @@ export class TunnelPool implements TunnelObserver, Disposable {
     if (entry === undefined) return tunnel.destroy();
     this.#options.metrics.outbound.handshakes++;
     entry.dialling = undefined;
+    if (!tunnel.canOpen) {
+      // The next one would be no better: dialling on would never end.
+      tunnel.retire();
+      return this.#refuse(entry, "failed-overload", "the peer takes no streams");
+    }
     entry.tunnels.push({ tunnel, unusedSince: this.#options.clock.now() });
     this.#startSweep();
     this.#serve(entry);
@@ -116,6 +123,9 @@ export class TunnelPool implements TunnelObserver, Disposable {
 
   #dial(entry: Peer): void {
     if (entry.dialling !== undefined) return;
+    if (entry.tunnels.length >= TUNNELS_PER_PEER) {
+      return this.#refuse(entry, "failed-overload", "the peer's tunnels are full");
+    }
     const tls = this.#options.credentials.current();
     if (tls === undefined) return this.#refuse(entry, "failed-no-certificate", "this proxy has no valid certificate");
     const target = { ip: entry.ip, port: this.#options.hbonePort, peer: entry.peer };

@@ -31,6 +31,9 @@ const EARLY_LIMIT = 64 * 1024;
 export class StreamRelay implements SocketOwner, StreamHandler {
   readonly #observer: RelayObserver;
   readonly #bytes: ByteCount;
+  /** Which counter grows with bytes from the socket, and which with bytes from the stream. */
+  readonly #fromSocket: keyof ByteCount;
+  readonly #fromStream: keyof ByteCount;
   readonly #toStream = new ByteQueue();
   readonly #toSocket = new ByteQueue();
   #socket: OwnedSocket | undefined;
@@ -46,16 +49,16 @@ export class StreamRelay implements SocketOwner, StreamHandler {
   #sentFin = false;
   /** We passed the FIN on as END_STREAM. */
   #sentEnd = false;
+  /** The peer has said all and reads no more. */
+  #unheard = false;
   #over = false;
 
-  constructor(observer: RelayObserver, bytes: ByteCount) {
+  /** `fromSocket`: `sent` when the socket is the one that was accepted, `received` when it is the destination's. */
+  constructor(observer: RelayObserver, bytes: ByteCount, fromSocket: keyof ByteCount) {
     this.#observer = observer;
     this.#bytes = bytes;
-  }
-
-  /** Nothing passes any more. */
-  get over(): boolean {
-    return this.#over;
+    this.#fromSocket = fromSocket;
+    this.#fromStream = fromSocket === "sent" ? "received" : "sent";
   }
 
   /** Binds the socket's side: from now on the relay owns the socket. */
@@ -92,12 +95,12 @@ export class StreamRelay implements SocketOwner, StreamHandler {
   }
 
   received(chunk: Uint8Array): void {
-    // After the end was passed on without it, nobody takes what still comes.
-    if (this.#over || this.#sentEnd) return;
+    if (this.#over) return;
+    if (this.#unheard) return this.#tellUnheard();
     let rest = chunk;
     if (this.#flowing && this.#stream !== undefined && this.#toStream.size === 0) {
       const taken = this.#stream.write(chunk);
-      this.#bytes.sent += taken;
+      this.#bytes[this.#fromSocket] += taken;
       if (taken === chunk.length) return;
       rest = chunk.subarray(taken);
     }
@@ -116,6 +119,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     if (this.#over) return;
     this.#socketEnded = true;
     this.#flushToStream();
+    this.#settle();
   }
 
   closed(error: Error | undefined): void {
@@ -144,7 +148,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
       const taken = this.#socket.write(chunk);
       // A closed socket takes nothing; its own callback follows and ends the relay.
       if (taken > 0) {
-        this.#bytes.received += taken;
+        this.#bytes[this.#fromStream] += taken;
         stream.consume(taken);
         if (taken === chunk.length) return;
         rest = chunk.subarray(taken);
@@ -169,7 +173,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
       // The peer has said all and reads no more (RFC 9113 §8.1): what it said must still arrive.
       this.#stream = undefined;
       this.#toStream.clear();
-      this.#sentEnd = true;
+      this.#unheard = true;
       this.#resume();
       this.#settle();
       return;
@@ -189,7 +193,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     for (let chunk = this.#toStream.peek(); chunk !== undefined; chunk = this.#toStream.peek()) {
       const taken = stream.write(chunk);
       if (this.#over) return;
-      this.#bytes.sent += taken;
+      this.#bytes[this.#fromSocket] += taken;
       this.#toStream.drop(taken);
       if (taken < chunk.length) return;
     }
@@ -212,7 +216,7 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     for (let chunk = this.#toSocket.peek(); chunk !== undefined; chunk = this.#toSocket.peek()) {
       const taken = socket.write(chunk);
       if (taken <= 0) return;
-      this.#bytes.received += taken;
+      this.#bytes[this.#fromStream] += taken;
       this.#toSocket.drop(taken);
       this.#stream?.consume(taken);
       if (taken < chunk.length) return;
@@ -224,8 +228,16 @@ export class StreamRelay implements SocketOwner, StreamHandler {
     }
   }
 
+  /** As the kernel does for a closed socket: whoever has had the end and sends on is reset. */
+  #tellUnheard(): void {
+    if (!this.#sentFin) return;
+    this.#finish();
+    if (this.#socket !== undefined) abort(this.#socket);
+    this.#observer.onOver("done", ERROR_CODES.NO_ERROR);
+  }
+
   #settle(): void {
-    if (this.#over || !this.#sentFin || !this.#sentEnd) return;
+    if (this.#over || !this.#sentFin || !(this.#sentEnd || (this.#unheard && this.#socketEnded))) return;
     this.#finish();
     this.#observer.onOver("done", ERROR_CODES.NO_ERROR);
   }

@@ -29,6 +29,8 @@ export interface ReporterOptions {
 }
 
 const INTERVAL: Millis = 10_000;
+/** A batch that is not acknowledged by then is said again on a new stream. */
+const ACK_TIMEOUT: Millis = 20_000;
 
 export class Reporter implements Disposable {
   readonly #options: ReporterOptions;
@@ -41,6 +43,7 @@ export class Reporter implements Disposable {
   /** Something changed that the last batch did not say. */
   #dirty = false;
   #closed = false;
+  #waiting: (() => void)[] = [];
 
   constructor(options: ReporterOptions) {
     this.#options = options;
@@ -68,7 +71,7 @@ export class Reporter implements Disposable {
         this.#call = call;
         this.#sequence = 0;
         this.#acknowledged = 0;
-        this.#push();
+        this.#push(call);
       })
       .catch((error: unknown) => this.#retry(error instanceof Error ? error.message : String(error)));
   }
@@ -76,29 +79,48 @@ export class Reporter implements Disposable {
   /** A bundle, settings or a certificate is in force for new handshakes: an acknowledgement means exactly that. */
   changed(): void {
     this.#dirty = true;
-    if (this.#call !== undefined && this.#acknowledged === this.#sequence) this.#push();
+    if (this.#call !== undefined && this.#acknowledged >= this.#sequence) this.#push(this.#call);
+  }
+
+  /** Resolves when the operator has acknowledged all there was to say, or when there is nobody to say it to. */
+  settled(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (this.#call === undefined || (this.#acknowledged >= this.#sequence && !this.#dirty)) this.#settle();
+    });
   }
 
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#timer?.[Symbol.dispose]();
     this.#call?.cancel();
+    this.#settle();
   }
 
-  #push(): void {
+  #push(call: Call<ReportBatch, ReportAck>): void {
     this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#options.clock.after(ACK_TIMEOUT, () => call.cancel());
     this.#dirty = false;
     this.#sequence++;
-    this.#call?.send(this.#batch(this.#sequence));
+    call.send(this.#batch(this.#sequence));
   }
 
   #take(ack: ReportAck): void {
+    const call = this.#call;
     this.#acknowledged = Number(ack.sequence);
-    if (this.#acknowledged < this.#sequence) return;
-    this.#backoff.reset();
-    if (this.#dirty) return this.#push();
+    if (call === undefined || this.#acknowledged < this.#sequence) return;
+    if (this.#dirty) return this.#push(call);
     this.#timer?.[Symbol.dispose]();
-    this.#timer = this.#options.clock.after(INTERVAL, () => this.#push());
+    this.#timer = this.#options.clock.after(INTERVAL, () => {
+      // Only a stream that lasts ends the back-off: one that is cut after each answer must not be a storm.
+      this.#backoff.reset();
+      this.#push(call);
+    });
+    this.#settle();
+  }
+
+  #settle(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
   #batch(sequence: number): ReportBatch {
@@ -138,6 +160,7 @@ export class Reporter implements Disposable {
   #lost(call: Call<ReportBatch, ReportAck>, why: string): void {
     if (this.#call !== call) return;
     this.#call = undefined;
+    this.#settle();
     this.#retry(why);
   }
 

@@ -19,7 +19,8 @@ export const FOLLOW_LIMIT = 4_096;
 
 /** Tells the discovery stream what changed in the set of followed addresses. */
 export interface Subscriptions {
-  readonly connected: boolean;
+  /** Number of the stream that is up and has answered; undefined while there is none. */
+  readonly session: number | undefined;
   subscribe(ip: Ip): void;
   unsubscribe(ip: Ip): void;
 }
@@ -27,8 +28,8 @@ export interface Subscriptions {
 export type OnRoute = (route: Route) => void;
 
 interface Followed {
-  /** Discovery has answered for this address at least once. */
-  answered: boolean;
+  /** The last session in which discovery answered for this address; undefined before its first answer. */
+  answeredIn: number | undefined;
   readonly waiting: Set<Wait>;
 }
 
@@ -69,18 +70,22 @@ export class Resolver {
     return this.#followed.size;
   }
 
-  /** Calls `onRoute` exactly once: at once when the address is known, within 5 s otherwise. */
-  resolve(ip: Ip, port: number, onRoute: OnRoute): void {
+  /**
+   * Calls `onRoute` exactly once: at once when the address is known, within 5 s otherwise. Who waits may dispose the wait:
+   * then there is no call.
+   */
+  resolve(ip: Ip, port: number, onRoute: OnRoute): Disposable | undefined {
     const followed = this.#follow(ip);
-    const route = routeTo(this.book, ip, port, this.#random);
-    if (route !== undefined) return onRoute(route);
-    const inside = this.#ranges.holds(ip);
-    if (followed.answered && !this.#ranges.holdsPod(ip)) return onRoute(external(ip, port));
-    // A stream that is down answers nothing soon: what lies outside the mesh does not wait for it.
-    if (!inside && !this.#subscriptions.connected) return onRoute(external(ip, port));
+    const route = routeTo(this.book, ip, port, this.#random) ?? this.#passing(followed, ip, port);
+    if (route !== undefined) {
+      onRoute(route);
+      return undefined;
+    }
     const wait: Wait = { ip, port, onRoute, deadline: undefined };
-    wait.deadline = this.#clock.after(inside ? INSIDE_WAIT : OUTSIDE_WAIT, () => this.#give(followed, wait, true));
+    const span = this.#ranges.holds(ip) ? INSIDE_WAIT : OUTSIDE_WAIT;
+    wait.deadline = this.#clock.after(span, () => this.#give(followed, wait, true));
     followed.waiting.add(wait);
+    return { [Symbol.dispose]: () => this.#leave(followed, wait) };
   }
 
   /** Discovery has answered for these addresses, in the book or by their absence: whoever waits may go on. */
@@ -88,7 +93,7 @@ export class Resolver {
     for (const ip of ips) {
       const followed = this.#followed.get(ip);
       if (followed === undefined) continue;
-      followed.answered = true;
+      followed.answeredIn = this.#subscriptions.session;
       for (const wait of [...followed.waiting]) this.#give(followed, wait, false);
     }
   }
@@ -96,20 +101,37 @@ export class Resolver {
   #give(followed: Followed, wait: Wait, late: boolean): void {
     const route = routeTo(this.book, wait.ip, wait.port, this.#random) ?? this.#unknown(followed, wait, late);
     if (route === undefined) return;
-    wait.deadline?.[Symbol.dispose]();
-    followed.waiting.delete(wait);
+    this.#leave(followed, wait);
     wait.onRoute(route);
   }
 
+  #leave(followed: Followed, wait: Wait): void {
+    wait.deadline?.[Symbol.dispose]();
+    followed.waiting.delete(wait);
+  }
+
+  /** The route to an address that nobody is known to have, where it need not wait; undefined where it must. */
+  #passing(followed: Followed, ip: Ip, port: number): Route | undefined {
+    if (this.#ranges.holdsPod(ip)) return undefined;
+    if (this.#isAbsent(followed)) return external(ip, port);
+    if (this.#ranges.holds(ip)) return undefined;
+    // A stream that is down answers nothing soon, and outside the mesh an old answer is as good as a new one.
+    const waits = this.#subscriptions.session !== undefined && followed.answeredIn === undefined;
+    return waits ? undefined : external(ip, port);
+  }
+
   /** Undefined: it still waits for a pod to appear. */
-  #unknown(followed: Followed, wait: Wait, late: boolean): Route | undefined {
-    const { ip, port } = wait;
-    if (this.#ranges.holdsPod(ip) || (this.#ranges.holds(ip) && !followed.answered)) {
-      if (!late) return undefined;
-      const detail = followed.answered ? "no such pod" : "discovery did not answer";
-      return { kind: "refuse", reason: "failed-discovery", detail };
-    }
-    return external(ip, port);
+  #unknown(followed: Followed, { ip, port }: Wait, late: boolean): Route | undefined {
+    const absent = this.#isAbsent(followed);
+    if (!this.#ranges.holdsPod(ip) && (absent || !this.#ranges.holds(ip))) return external(ip, port);
+    if (!late) return undefined;
+    return { kind: "refuse", reason: "failed-discovery", detail: absent ? "no such pod" : "discovery did not answer" };
+  }
+
+  /** Discovery says that nobody has the address. What an earlier stream said may have changed since. */
+  #isAbsent(followed: Followed): boolean {
+    const { session } = this.#subscriptions;
+    return session !== undefined && followed.answeredIn === session;
   }
 
   #follow(ip: Ip): Followed {
@@ -119,18 +141,18 @@ export class Resolver {
       this.#followed.set(ip, known);
       return known;
     }
-    const followed: Followed = { answered: false, waiting: new Set() };
+    const followed: Followed = { answeredIn: undefined, waiting: new Set() };
     this.#followed.set(ip, followed);
     this.#subscriptions.subscribe(ip);
-    if (this.#followed.size > this.#limit) this.#giveUpOldest();
+    if (this.#followed.size > this.#limit) this.#giveUpOldest(followed);
     return followed;
   }
 
   /** While the operator is away, only what is not known: the rest could not be asked for again. */
-  #giveUpOldest(): void {
-    const { connected } = this.#subscriptions;
+  #giveUpOldest(newest: Followed): void {
+    const away = this.#subscriptions.session === undefined;
     for (const [ip, followed] of this.#followed) {
-      if (followed.waiting.size > 0 || (!connected && this.book.at(ip) !== undefined)) continue;
+      if (followed === newest || followed.waiting.size > 0 || (away && this.book.at(ip) !== undefined)) continue;
       this.#followed.delete(ip);
       this.book.release(ip, (one) => this.#followed.has(one));
       this.#subscriptions.unsubscribe(ip);

@@ -28,9 +28,11 @@ export interface ProxyDeps {
 }
 
 const REQUEST_DEADLINE: Millis = 10_000;
-/** After SIGTERM: the application has ended, so this is for what is on its way (ARCHITECTURE.md "Lifecycle"). */
-const DRAIN_LIMIT: Millis = 2_000;
+/** After SIGTERM the application has ended, so this is for what is on its way; 2 s in all (ARCHITECTURE.md "Lifecycle"). */
+const DRAIN_LIMIT: Millis = 1_500;
 const DRAIN_POLL: Millis = 20;
+/** For the operator to acknowledge the last report. */
+const FLUSH_LIMIT: Millis = 500;
 
 /** One running proxy. Made by `start`, ended by `stop`. */
 export class Sidecar {
@@ -116,10 +118,6 @@ export class Sidecar {
     });
   }
 
-  get ready(): boolean {
-    return this.#ready;
-  }
-
   /**
    * Resolves once the proxy takes traffic. Only metrics and readiness listen before the first settings, bundle and
    * certificate are there: a listener before the first policy sync could let something through (Cilium GO-2024-3072).
@@ -141,28 +139,29 @@ export class Sidecar {
     logger.log("info", "ready", { identity: this.#config.id });
   }
 
-  /** Takes nothing new, lets what is open end for up to 2 s, then cuts it. */
+  /** Takes nothing new, lets what is open end, then cuts it; says its last word to the operator. Ends within 2 s. */
   async stop(): Promise<void> {
-    const { clock, logger } = this.#deps;
+    const { logger } = this.#deps;
     this.#ready = false;
     this.#draining = true;
     this.#reporter.changed();
     this.#outbound?.stop();
     this.#plaintext?.stop();
     this.#inbound?.drain();
-    const until = clock.now() + DRAIN_LIMIT;
-    while (this.#active() > 0 && clock.now() < until) await this.#sleep(DRAIN_POLL);
+    await this.#drained();
     const cut = this.#active();
     if (cut > 0) logger.log("info", "connections cut at the end of the drain", { connections: cut });
     this.#outbound?.[Symbol.dispose]();
     this.#plaintext?.[Symbol.dispose]();
     this.#inbound?.[Symbol.dispose]();
     this.#pool[Symbol.dispose]();
+    this.#reporter.changed();
+    await this.#reported();
     this.#reporter[Symbol.dispose]();
     this.#discovery[Symbol.dispose]();
     this.#certificates[Symbol.dispose]();
     this.#grpc[Symbol.dispose]();
-    for (const server of this.#servers) server.stop(true);
+    await Promise.all(this.#servers.map((server) => server.stop(true)));
     logger.log("info", "stopped");
   }
 
@@ -237,7 +236,23 @@ export class Sidecar {
     return inbound.opened - inbound.closed + outbound.opened - outbound.closed;
   }
 
-  #sleep(span: Millis): Promise<void> {
-    return new Promise((resolve) => this.#deps.clock.after(span, resolve));
+  /** Until nothing is open or the time is up: by a timer, because the wall clock may be set back meanwhile. */
+  async #drained(): Promise<void> {
+    const { clock } = this.#deps;
+    let late = false;
+    const deadline = clock.after(DRAIN_LIMIT, () => {
+      late = true;
+    });
+    while (this.#active() > 0 && !late) {
+      await new Promise<void>((resolve) => clock.after(DRAIN_POLL, resolve));
+    }
+    deadline[Symbol.dispose]();
+  }
+
+  async #reported(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const deadline = this.#deps.clock.after(FLUSH_LIMIT, late.resolve);
+    await Promise.race([this.#reporter.settled(), late.promise]);
+    deadline[Symbol.dispose]();
   }
 }

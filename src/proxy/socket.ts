@@ -25,8 +25,12 @@ export interface SocketOwner {
 
 export type OwnedSocket = Bun.Socket<SocketOwner>;
 
-/** Both legs: a keep-alive probe after this long without traffic finds a peer that vanished. */
-const KEEP_ALIVE_AFTER: Millis = 180_000;
+/**
+ * Both legs: a probe after this long without traffic finds a peer that vanished. Below 60 s, because the kernel forgets a
+ * redirected connection that long after one side's FIN (nf_conntrack_tcp_timeout_close_wait): then a late answer is lost
+ * and a reused port hangs (istio#43301). A probe before that keeps the entry.
+ */
+const KEEP_ALIVE_AFTER: Millis = 45_000;
 
 /** Dispatches each event of a socket to `socket.data`. */
 export const OWNER_HANDLERS = {
@@ -54,7 +58,7 @@ export const OWNER_HANDLERS = {
  */
 export const UPGRADED_HANDLERS = {
   drain(): void {},
-  error(): void {},
+  error: broken,
 } as const;
 
 /** `OWNER_HANDLERS` with a TLS verdict. */
@@ -78,9 +82,14 @@ export function abort(socket: OwnedSocket): void {
 
 let onDefect: (error: Error) => void = () => undefined;
 
-/** Where an exception thrown by an owner goes: Bun hands it to the socket's `error` and would otherwise lose it. */
+/** Where an exception goes that an owner or a handler of HTTP/2 threw: nobody else would hear of it. */
 export function reportDefects(report: (error: Error) => void): void {
   onDefect = report;
+}
+
+/** The exception of a callback that ended an HTTP/2 connection, if that is why it ended. */
+export function reportDefectOf(closing: Error | undefined): void {
+  if (closing?.cause instanceof Error) onDefect(closing.cause);
 }
 
 /** Bun calls this when a callback threw, and when an established TLS session failed. */

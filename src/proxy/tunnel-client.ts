@@ -1,11 +1,11 @@
 /** The client's end of a tunnel: TCP, TLS 1.3 with our SVID, the verdict on the peer, then HTTP/2. */
 import type { SpiffeId } from "../identity/index.ts";
 import type { Clock, Ip, Millis, Reason } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
 import type { TlsMaterial } from "./credentials.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
-import { ALPN_H2, judgeServer, TLS_1_3_ONLY } from "./judge.ts";
-import { type OwnedSocket, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { ALPN_H2, judgeServer, TLS_OPTIONS } from "./judge.ts";
+import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
 import { SocketTransport } from "./transport.ts";
 
 export interface TunnelTarget {
@@ -48,14 +48,15 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
     this.#clock = clock;
     this.#timer = clock.after(CONNECT_TIMEOUT, () => {
       if (this.#socket === undefined) this.#fail("failed-connect", "ETIMEDOUT");
-      else this.#fail("failed-handshake", "no handshake within 10 s");
+      else if (this.#connection === undefined) this.#fail("failed-handshake", "no handshake within 10 s");
+      else this.#fail("failed-handshake", "no HTTP/2 within 10 s");
     });
     Bun.connect<SocketOwner>({
       hostname: target.ip,
       port: target.port,
       data: this,
       socket: TUNNEL_HANDLERS,
-      tls: { ...tls, ALPNProtocols: ALPN_H2, secureOptions: TLS_1_3_ONLY, rejectUnauthorized: false },
+      tls: { ...tls, ALPNProtocols: ALPN_H2, secureOptions: TLS_OPTIONS, rejectUnauthorized: false },
     }).catch((error: unknown) => this.#fail("failed-connect", errorText(error)));
   }
 
@@ -167,7 +168,8 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
     if (this.#state === "ready") this.#observer.onClosed(this);
   }
 
-  onClose(): void {
+  onClose(error: Http2Error | undefined): void {
+    reportDefectOf(error);
     this.#fail("failed-handshake", "the peer's HTTP/2 broke");
     this.#gone();
   }

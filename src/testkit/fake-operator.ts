@@ -1,37 +1,53 @@
 /** The operator as a proxy sees it: certificates, discovery and reports over gRPC, told what to answer by the test. */
 import * as grpc from "@grpc/grpc-js";
-import { type Authority, KeyPair, parseSpiffeId, pemDecode, pemEncode } from "../identity/index.ts";
-import { type Address, OPERATOR_HOST, type ProxySettings } from "../mesh/index.ts";
+import { type Authority, parseSpiffeId, pemDecode, pemEncode } from "../identity/index.ts";
+import type { Address, ProxySettings } from "../mesh/index.ts";
 import {
   addressName,
   addressToWire,
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
   METHODS,
-  type Method,
+  type ReportAck,
   type ReportBatch,
   type Resource,
   settingsToWire,
   TYPE_URLS,
   trustBundleToWire,
 } from "../wire/index.ts";
+import { bindGrpc, definition } from "./grpc-server.ts";
 
+type Reports = grpc.ServerDuplexStream<ReportBatch, ReportAck>;
 type Stream = grpc.ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 
 export class FakeOperator {
   /** Everything that a proxy may ask for. */
   readonly addresses: Address[] = [];
   settings: ProxySettings = { mode: "strict", podRanges: ["127.0.0.0/8"], serviceRanges: [], reissueEpoch: 0 };
+  /** Roots of the trust bundle beside those of the authority. */
+  readonly moreRoots: Uint8Array[] = [];
   /** Answers to addresses are held back while it is true. */
   silent = false;
+  /** Nothing is answered on a discovery stream while it is true. */
+  mute = false;
   /** Certificate requests fail while it is true. */
   refusing = false;
+  /** Reports are not acknowledged while it is true. */
+  deaf = false;
+  /** What came on discovery streams. */
+  readonly requests: DeltaDiscoveryRequest[] = [];
   readonly reports: ReportBatch[] = [];
   readonly nacks: string[] = [];
+  /** Discovery streams that were opened. */
+  streams = 0;
+  /** Where each of them came from: one address and port for each connection. */
+  readonly peers: string[] = [];
   issued = 0;
   readonly #authority: Authority;
   readonly #server = new grpc.Server();
   readonly #streams = new Set<Stream>();
+  readonly #reporters = new Set<Reports>();
+  readonly #waiting = new Set<{ readonly holds: () => boolean; readonly resolve: () => void }>();
   #version = 0;
   #port = 0;
 
@@ -67,30 +83,20 @@ export class FakeOperator {
     this.#server.addService(
       { push: definition(METHODS.pushReports) },
       {
-        push: (stream: grpc.ServerDuplexStream<ReportBatch, { sequence: number }>) => {
+        push: (stream: Reports) => {
+          this.#reporters.add(stream);
           stream.on("data", (batch: ReportBatch) => {
             this.reports.push(batch);
-            stream.write({ sequence: batch.sequence });
+            if (!this.deaf) stream.write({ sequence: batch.sequence });
+            this.#happened();
           });
           stream.on("end", () => stream.end());
+          stream.on("close", () => this.#reporters.delete(stream));
           stream.on("error", () => undefined);
         },
       },
     );
-    const key = KeyPair.generate();
-    const id = parseSpiffeId(`spiffe://${this.#authority.trustDomain}/ns/tulle-system/sa/tulle-operator`);
-    const { chain } = this.#authority.issueServer({ spki: key.spki, id, dnsNames: [OPERATOR_HOST], ips: [] });
-    const credentials = grpc.ServerCredentials.createSsl(null, [
-      {
-        cert_chain: Buffer.from(chain.map((der) => pemEncode("CERTIFICATE", der)).join("")),
-        private_key: Buffer.from(key.privateKeyPem()),
-      },
-    ]);
-    this.#port = await new Promise<number>((resolve, reject) => {
-      this.#server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) =>
-        error === null ? resolve(bound) : reject(error),
-      );
-    });
+    this.#port = await bindGrpc(this.#server, this.#authority, port);
   }
 
   /** Sends the settings as they are now. */
@@ -103,9 +109,36 @@ export class FakeOperator {
     for (const stream of this.#streams) this.#answer(stream, TYPE_URLS.address, [this.#resource(address)], []);
   }
 
+  /** Sends a response as it is. */
+  send(typeUrl: string, resources: Resource[], removed: string[] = []): void {
+    for (const stream of this.#streams) this.#answer(stream, typeUrl, resources, removed);
+  }
+
   /** Ends every discovery stream. */
   cut(): void {
     for (const stream of this.#streams) stream.end();
+  }
+
+  /** Ends every stream of reports. */
+  cutReports(): void {
+    for (const stream of this.#reporters) stream.end();
+  }
+
+  /** A proxy wants to know who has the address. */
+  asked(ip: string): boolean {
+    return this.requests.some((request) => request.resourceNamesSubscribe.includes(`/${ip}`));
+  }
+
+  acknowledge(sequence: number): void {
+    for (const stream of this.#reporters) stream.write({ sequence });
+  }
+
+  /** Resolves once something holds; looked at after each thing that came. */
+  until(holds: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.add({ holds, resolve });
+      this.#happened();
+    });
   }
 
   stop(): void {
@@ -126,19 +159,33 @@ export class FakeOperator {
   #follow(stream: Stream): void {
     tokenOf(stream.metadata);
     this.#streams.add(stream);
+    this.streams++;
+    this.peers.push(stream.getPeer());
     stream.on("data", (request: DeltaDiscoveryRequest) => this.#take(stream, request));
     stream.on("end", () => stream.end());
     stream.on("close", () => this.#streams.delete(stream));
     stream.on("error", () => this.#streams.delete(stream));
   }
 
+  #happened(): void {
+    for (const waiter of this.#waiting) {
+      if (!waiter.holds()) continue;
+      this.#waiting.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
   #take(stream: Stream, request: DeltaDiscoveryRequest): void {
+    this.requests.push(request);
     if (request.errorDetail !== undefined) this.nacks.push(request.errorDetail.message);
+    this.#happened();
+    if (this.mute) return;
     const { typeUrl, resourceNamesSubscribe: names } = request;
     if (names.length === 0) return;
     if (typeUrl === TYPE_URLS.settings) this.#answer(stream, typeUrl, [this.#settings()], []);
     if (typeUrl === TYPE_URLS.trustBundle) {
-      const bytes = trustBundleToWire(this.#authority.bundle());
+      const { sequence, roots } = this.#authority.bundle();
+      const bytes = trustBundleToWire({ sequence, roots: [...roots, ...this.moreRoots] });
       this.#answer(stream, typeUrl, [wrap("default", typeUrl, bytes, `${++this.#version}`)], []);
     }
     if (typeUrl !== TYPE_URLS.address || this.silent) return;
@@ -175,7 +222,8 @@ export class FakeOperator {
   }
 }
 
-function wrap(name: string, typeUrl: string, value: Uint8Array, version: string): Resource {
+/** A resource as it is on the wire. */
+export function wrap(name: string, typeUrl: string, value: Uint8Array, version: string): Resource {
   return { name, version, aliases: [], resource: { typeUrl, value } };
 }
 
@@ -188,16 +236,4 @@ function tokenOf(metadata: grpc.Metadata): string {
   const token = /^Bearer (\S+)$/.exec(String(value))?.[1];
   if (token === undefined) throw new Error("no token");
   return token;
-}
-
-function definition<Request, Response>(method: Method<Request, Response>): grpc.MethodDefinition<Request, Response> {
-  return {
-    path: method.path,
-    requestStream: method.requestStream,
-    responseStream: method.responseStream,
-    requestSerialize: (request) => Buffer.from(method.encodeRequest(request)),
-    requestDeserialize: method.decodeRequest,
-    responseSerialize: (response) => Buffer.from(method.encodeResponse(response)),
-    responseDeserialize: method.decodeResponse,
-  };
 }

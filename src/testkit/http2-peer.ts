@@ -77,54 +77,71 @@ export class EventLog implements StreamHandler, ConnectionHandler {
   writable: ((stream: Http2Stream) => void) | undefined;
   ended: ((stream: Http2Stream) => void) | undefined;
   closeError: Http2Error | undefined;
+  readonly #waiting: { readonly event: RegExp; readonly resolve: (event: string) => void }[] = [];
 
   onStream(stream: Http2Stream, headers: HeaderList, endStream: boolean): StreamHandler | undefined {
-    this.events.push(`${stream.id} request ${show(headers)}${endStream ? " end-stream" : ""}`);
+    this.#add(`${stream.id} request ${show(headers)}${endStream ? " end-stream" : ""}`);
     this.streams.push(stream);
     return this.serve === undefined ? this : this.serve(stream, headers);
   }
   onHeaders(stream: Http2Stream, headers: HeaderList, endStream: boolean): void {
-    this.events.push(`${stream.id} head ${show(headers)}${endStream ? " end-stream" : ""}`);
+    this.#add(`${stream.id} head ${show(headers)}${endStream ? " end-stream" : ""}`);
   }
   onTrailers(stream: Http2Stream, headers: HeaderList): void {
-    this.events.push(`${stream.id} trailers ${show(headers)}`);
+    this.#add(`${stream.id} trailers ${show(headers)}`);
   }
   onData(stream: Http2Stream, chunk: Uint8Array): void {
-    this.events.push(`${stream.id} data ${chunk.length}`);
+    this.#add(`${stream.id} data ${chunk.length}`);
     this.received.set(stream.id, Buffer.concat([this.received.get(stream.id) ?? Buffer.alloc(0), chunk]));
     if (this.consumes) stream.consume(chunk.length);
   }
   onEnd(stream: Http2Stream): void {
-    this.events.push(`${stream.id} end`);
+    this.#add(`${stream.id} end`);
     this.ended?.(stream);
   }
   onReset(stream: Http2Stream, code: number): void {
-    this.events.push(`${stream.id} reset ${code}`);
+    this.#add(`${stream.id} reset ${code}`);
   }
   onWritable(stream: Http2Stream): void {
-    this.events.push(`${stream.id} writable`);
+    this.#add(`${stream.id} writable`);
     this.writable?.(stream);
   }
   onReady(): void {
-    this.events.push("ready");
+    this.#add("ready");
   }
   onCapacity(): void {
-    this.events.push("capacity");
+    this.#add("capacity");
   }
   onGoAway(code: number): void {
-    this.events.push(`goaway ${code}`);
+    this.#add(`goaway ${code}`);
   }
   onStreamError(streamId: number, error: Http2Error): void {
     this.errors.push(error);
-    this.events.push(`${streamId} error ${error.code}`);
+    this.#add(`${streamId} error ${error.code}`);
   }
   onClose(error: Http2Error | undefined): void {
     this.closeError = error;
-    this.events.push(error === undefined ? "close" : `close ${error.code}`);
+    this.#add(error === undefined ? "close" : `close ${error.code}`);
+  }
+  /** The first event that matches, of those that came or as soon as it comes. */
+  until(event: RegExp): Promise<string> {
+    return new Promise((resolve) => {
+      const before = this.events.find((one) => event.test(one));
+      if (before === undefined) this.#waiting.push({ event, resolve });
+      else resolve(before);
+    });
   }
   /** The events since the last call. */
   take(): string[] {
     return this.events.splice(0);
+  }
+
+  #add(event: string): void {
+    this.events.push(event);
+    for (const waiter of this.#waiting.filter((one) => one.event.test(event))) {
+      this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+      waiter.resolve(event);
+    }
   }
 }
 

@@ -5,7 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock, systemRandom } from "../cli/system.ts";
 import { Authority, parseTrustDomain, type SpiffeId } from "../identity/index.ts";
-import { ENV, type Ip, PORTS, ROOT_CERTIFICATE_FILE, serviceKey, TOKEN_FILE, type Workload } from "../mesh/index.ts";
+import {
+  type Clock,
+  ENV,
+  type Ip,
+  type Millis,
+  PORTS,
+  ROOT_CERTIFICATE_FILE,
+  serviceKey,
+  TOKEN_FILE,
+  type Workload,
+} from "../mesh/index.ts";
 import { readConfig } from "../proxy/config.ts";
 import { Sidecar } from "../proxy/sidecar.ts";
 import { FakeOperator } from "./fake-operator.ts";
@@ -19,11 +29,53 @@ export function makeAuthority(): Authority {
   return Authority.create({ trustDomain: TRUST_DOMAIN, clock: systemClock, random: systemRandom });
 }
 
+/** A clock that knows how many of its timers wait: a stopped proxy leaves none. */
+class CountedClock implements Clock {
+  readonly #clock: Clock;
+  #shift: Millis = 0;
+  pending = 0;
+  /** Timers take this part of their time. */
+  pace = 1;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  now(): Millis {
+    return this.#clock.now() + this.#shift;
+  }
+
+  /** Sets the wall clock ahead or back; timers do not feel it. */
+  shift(by: Millis): void {
+    this.#shift += by;
+  }
+
+  after(delay: Millis, run: () => void): Disposable {
+    let waits = true;
+    this.pending++;
+    const end = () => {
+      if (waits) this.pending--;
+      waits = false;
+    };
+    const timer = this.#clock.after(delay * this.pace, () => {
+      end();
+      run();
+    });
+    return {
+      [Symbol.dispose]: () => {
+        end();
+        timer[Symbol.dispose]();
+      },
+    };
+  }
+}
+
 export class LoopbackPod {
   readonly name: string;
   readonly ip: Ip;
   readonly redirects = new FakeOriginalDestination();
   readonly logger = new MemoryLogger();
+  readonly clock = new CountedClock(systemClock);
   readonly sidecar: Sidecar;
   readonly #abort = new AbortController();
 
@@ -39,7 +91,7 @@ export class LoopbackPod {
       [ENV.operatorAddress]: `127.0.0.1:${operatorPort}`,
     };
     this.sidecar = new Sidecar(readConfig(env, directory), loopbackPod(ip, this.redirects, hbone), {
-      clock: systemClock,
+      clock: this.clock,
       random: systemRandom,
       logger: this.logger,
       version: "test",
@@ -62,13 +114,13 @@ export class LoopbackPod {
   /** A connection of the application, which the kernel redirects to the proxy. */
   dial(ip: Ip, port: number): Socket {
     this.redirects.set(PORTS.outbound, { ip, port });
-    return connect({ host: this.ip, port: PORTS.outbound, allowHalfOpen: true });
+    return dialTo(this.ip, PORTS.outbound);
   }
 
   /** Plaintext from outside the mesh, which the kernel redirects to the proxy. */
   dialPlaintext(port: number, ip: Ip = this.ip): Socket {
     this.redirects.set(PORTS.inboundPlaintext, { ip, port });
-    return connect({ host: this.ip, port: PORTS.inboundPlaintext, allowHalfOpen: true });
+    return dialTo(this.ip, PORTS.inboundPlaintext);
   }
 
   /** What discovery says of it. */
@@ -157,6 +209,11 @@ export class LoopbackMesh {
   }
 }
 
+/** A connection of an application, which ends each direction by itself. */
+export function dialTo(host: Ip, port: number): Socket {
+  return connect({ host, port, allowHalfOpen: true });
+}
+
 /** Everything that a socket brings, and how it ends: `fin`, or the code of the error (`ECONNRESET`). */
 export function drained(socket: Socket): Promise<{ readonly bytes: Buffer; readonly end: string }> {
   return new Promise((resolve) => {
@@ -169,11 +226,11 @@ export function drained(socket: Socket): Promise<{ readonly bytes: Buffer; reado
   });
 }
 
-/** Waits until something holds, at most 3 s. */
+/** Waits until something holds, at most 10 s: for what no event tells of. */
 export async function eventually(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let i = 0; i < 300; i++) {
+  for (let i = 0; i < 1000; i++) {
     if (await holds()) return;
     await Bun.sleep(10);
   }
-  throw new Error(`after 3 s still not: ${what}`);
+  throw new Error(`after 10 s still not: ${what}`);
 }

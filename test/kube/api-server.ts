@@ -33,9 +33,7 @@ export class ApiServer implements AsyncDisposable {
   /** Ready for requests when it returns. */
   static async start(options: ApiServerOptions = {}): Promise<ApiServer> {
     if (!existsSync(KUBE))
-      throw new Error(
-        `${KUBE} is not built: build the cluster's programs first (make cluster), then run make kube-check`,
-      );
+      throw new Error(`${KUBE} is not built: run make cluster-build first (minutes), then make kube-check again`);
     const folder = mkdtempSync(join(tmpdir(), "tulle-kube-"));
     const server = new ApiServer(folder, freePorts(3), options.flags ?? []);
     try {

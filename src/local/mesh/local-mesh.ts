@@ -55,8 +55,10 @@ export class LocalMesh implements Disposable {
       pods: network.pods,
       services: network.services,
       endpoints: network.endpointsStore,
-      podRanges: [formatCidr(plan.pods.v4), formatCidr(plan.pods.v6)],
-      serviceRanges: [formatCidr(plan.services.v4), formatCidr(plan.services.v6)],
+      ranges: () => ({
+        podRanges: [formatCidr(plan.pods.v4), formatCidr(plan.pods.v6)],
+        serviceRanges: [formatCidr(plan.services.v4), formatCidr(plan.services.v6)],
+      }),
       listen: { hosts: ips, port: PORTS.operatorGrpc },
       ips,
       clock,

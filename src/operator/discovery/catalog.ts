@@ -62,7 +62,7 @@ export class Catalog implements Disposable {
     this.#sources = sources;
     this.#following = [
       sources.pods.follow((change) => this.#podChanged(change)),
-      sources.services.follow((change) => this.#touchService(change.key)),
+      sources.services.follow((change) => this.#serviceChanged(change)),
       sources.endpoints.follow((change) => this.#endpointsChanged(change)),
     ];
     for (const key of sources.pods.keys()) {
@@ -73,7 +73,10 @@ export class Catalog implements Disposable {
       const value = sources.endpoints.get(key);
       if (value !== undefined) this.#endpointsChanged({ kind: "set", key, value, before: undefined });
     }
-    for (const key of sources.services.keys()) this.#touchService(key);
+    for (const key of sources.services.keys()) {
+      const value = sources.services.get(key);
+      if (value !== undefined) this.#serviceChanged({ kind: "set", key, value, before: undefined });
+    }
     this.#flush();
   }
 
@@ -105,6 +108,11 @@ export class Catalog implements Disposable {
       }
     }
     return [...found.values()];
+  }
+
+  /** Names of the workloads behind a service. */
+  behind(service: string): Iterable<string> {
+    return this.#behind.get(service) ?? [];
   }
 
   /** Calls the listener with the names of what appeared, changed or went, until disposed. */
@@ -165,8 +173,10 @@ export class Catalog implements Disposable {
     this.#touch(`service ${key}`);
   }
 
-  #touchService(key: string): void {
+  #serviceChanged(change: StoreChange<ServiceRecord>): void {
+    const { key, before } = change;
     this.#touch(`service ${key}`);
+    if (change.kind === "set" && before !== undefined && sameMembership(before, change.value)) return;
     // The ports by which workloads are endpoints of it may be others now.
     for (const name of this.#ready.get(key)?.keys() ?? []) this.#touch(name);
   }
@@ -226,8 +236,7 @@ export class Catalog implements Disposable {
       .filter((port) => port.protocol === "TCP")
       .map((port) => ({
         servicePort: port.port,
-        // 0: it differs by endpoint or is not known; each workload names its own.
-        targetPort: endpoints[0]?.ports.find((one) => one.name === port.name)?.port ?? 0,
+        targetPort: commonTarget(endpoints, port.name),
       }));
     const { name, namespace, hostname } = record;
     return { kind: "service", service: { name, namespace, hostname, vips: record.clusterIps, ports } };
@@ -251,8 +260,9 @@ export class Catalog implements Disposable {
           ips: pod.ips,
           node: pod.node,
           tunnel: pod.meshed && !pod.hostNetwork ? "hbone" : "none",
-          // A ready endpoint counts although its pod is not ready: publishNotReadyAddresses.
-          healthy: (pod.ready && !pod.terminating) || Object.keys(ports).length > 0,
+          // A ready endpoint counts although its pod is not ready: publishNotReadyAddresses. A pod that is being
+          // stopped takes nothing new, whatever the endpoints still say.
+          healthy: !pod.terminating && (pod.ready || Object.keys(ports).length > 0),
           services: ports,
           authorizationPolicies: [],
         },
@@ -261,7 +271,8 @@ export class Catalog implements Disposable {
     if (!name.startsWith(ENDPOINT_PREFIX) || !this.#endpointOf.has(name)) return undefined;
     const ip = name.slice(ENDPOINT_PREFIX.length) as Ip;
     if (this.#podIps.has(ip)) return undefined;
-    const [first = ""] = this.#endpointOf.get(name) ?? [];
+    // Of several services the first by name, not by time: every replica says the same.
+    const [first = ""] = [...(this.#endpointOf.get(name) ?? [])].sort();
     const [namespace = "", service = ""] = first.split("/");
     return {
       kind: "workload",
@@ -312,6 +323,29 @@ const NONE_READY: ReadonlyMap<string, Endpoint> = new Map();
 
 function readyEndpoints(record: EndpointsRecord): ReadonlyMap<string, Endpoint> {
   return new Map(record.endpoints.filter((one) => one.ready).map((one) => [nameOfEndpoint(one), one]));
+}
+
+/** 0: it differs by endpoint or is not known; each workload names its own. */
+function commonTarget(endpoints: readonly Endpoint[], name: string): number {
+  let common: number | undefined;
+  for (const { ports } of endpoints) {
+    const target = ports.find((one) => one.name === name)?.port ?? 0;
+    if (common !== undefined && common !== target) return 0;
+    common = target;
+  }
+  return common ?? 0;
+}
+
+/** Its workloads are endpoints of it in the same way. */
+function sameMembership(a: ServiceRecord, b: ServiceRecord): boolean {
+  return (
+    a.hostname === b.hostname &&
+    a.ports.length === b.ports.length &&
+    a.ports.every((port, index) => {
+      const other = b.ports[index];
+      return port.name === other?.name && port.port === other.port && port.protocol === other.protocol;
+    })
+  );
 }
 
 function samePorts(a: Endpoint | undefined, b: Endpoint): boolean {

@@ -12,8 +12,10 @@ import {
   trustBundleToWire,
 } from "../../wire/index.ts";
 import type { Caller } from "../callers.ts";
+import { Refusal } from "../errors.ts";
 import type { Catalog } from "./catalog.ts";
 import { AddressSubscription, type Delta } from "./subscription.ts";
+import { Unacknowledged } from "./unacknowledged.ts";
 import { versionOf } from "./version.ts";
 
 /** What the stream answers from, always as it is now. */
@@ -27,26 +29,27 @@ export interface DiscoveryState {
 const ONLY = "default";
 /** Bytes of resources in one response: well under the 4 MiB that gRPC takes. */
 const RESPONSE_BYTES = 1024 * 1024;
+/** A client that leaves more than this unacknowledged gets no further answer. */
+export const MOST_UNACKNOWLEDGED = 16 * 1024 * 1024;
+/** What a response costs beside its names and resources. */
+const OVERHEAD = 512;
+/** Lines in the log about what one client did not like. */
+export const MOST_NACK_LINES = 16;
 
 type SingleType = typeof TYPE_URLS.settings | typeof TYPE_URLS.trustBundle;
-
-interface Single {
-  /** What the client was sent last. */
-  bytes: Uint8Array;
-}
 
 export class DiscoveryStream {
   readonly #caller: Caller;
   readonly #state: DiscoveryState;
   readonly #send: (response: DeltaDiscoveryResponse) => void;
   readonly #logger: Logger;
-  readonly #singles = new Map<SingleType, Single>();
+  readonly #unacknowledged = new Unacknowledged();
+  /** What the client was sent last of each type that it opened. */
+  readonly #singles = new Map<SingleType, Uint8Array>();
   #addresses: AddressSubscription | undefined;
-  /** Names that changed since the client was last told. */
+  /** Names that changed since the client was last told, as far as they concern it. */
   readonly #pending = new Set<string>();
-  /** The nonce of the last response of addresses that was not acknowledged yet. */
-  #awaited: string | undefined;
-  #nonce = 0;
+  #nacks = 0;
 
   constructor(caller: Caller, state: DiscoveryState, logger: Logger, send: (response: DeltaDiscoveryResponse) => void) {
     this.#caller = caller;
@@ -55,86 +58,104 @@ export class DiscoveryStream {
     this.#send = send;
   }
 
-  /** Throws RangeError for a request that no honest client makes. */
+  /** Throws Refusal for a request that no honest client makes. */
   receive(request: DeltaDiscoveryRequest): void {
-    if (request.errorDetail !== undefined) {
-      this.#logger.log("warn", "a proxy refused what discovery sent", {
-        id: this.#caller.id,
-        pod: this.#caller.pod.name,
-        typeUrl: request.typeUrl,
-        problem: request.errorDetail.message.slice(0, 1024),
-      });
-    }
-    switch (request.typeUrl) {
+    const { typeUrl, responseNonce } = request;
+    if (request.errorDetail !== undefined) this.#refused(request, request.errorDetail.message);
+    if (responseNonce !== "") this.#unacknowledged.acknowledge(typeUrl, responseNonce);
+    switch (typeUrl) {
       case TYPE_URLS.address:
         return this.#receiveAddresses(request);
       case TYPE_URLS.settings:
       case TYPE_URLS.trustBundle:
-        if (!this.#singles.has(request.typeUrl)) this.#openSingle(request.typeUrl, request);
+        if (!this.#singles.has(typeUrl) || request.resourceNamesSubscribe.length > 0) {
+          this.#answerSingle(typeUrl, request);
+        } else this.#pushSingle(typeUrl, this.#singles.get(typeUrl));
         return;
       default:
         // A type that we have nothing of: a client may wait for its first answer.
-        if (request.responseNonce === "") this.#respond(request.typeUrl, [], request.resourceNamesSubscribe);
+        if (responseNonce !== "") return;
+        this.#checkUnacknowledged();
+        this.#respond(typeUrl, [], request.resourceNamesSubscribe);
     }
   }
 
   /** These resources of the catalog appeared, changed or went. */
   catalogChanged(names: ReadonlySet<string>): void {
     if (this.#addresses === undefined) return;
-    for (const name of names) this.#pending.add(name);
-    if (this.#awaited === undefined) this.#push();
+    for (const name of names) {
+      // Names that came and went again would add up for a client that acknowledges nothing.
+      if (this.#addresses.concerns(name)) this.#pending.add(name);
+      else this.#pending.delete(name);
+    }
+    this.#push();
   }
 
   /** Settings or bundle may be others now; only what is, is sent. */
   stateChanged(): void {
-    for (const [typeUrl, single] of this.#singles) {
-      const bytes = this.#single(typeUrl);
-      if (Buffer.compare(bytes, single.bytes) === 0) continue;
-      single.bytes = bytes;
-      this.#respond(typeUrl, [wrap(ONLY, versionOf(bytes), typeUrl, bytes)], []);
-    }
+    for (const [typeUrl, last] of this.#singles) this.#pushSingle(typeUrl, last);
   }
 
   #receiveAddresses(request: DeltaDiscoveryRequest): void {
-    if (request.responseNonce !== "" && request.responseNonce === this.#awaited) this.#awaited = undefined;
     const first = this.#addresses === undefined;
-    this.#addresses ??= new AddressSubscription(this.#state.catalog);
     const { resourceNamesSubscribe: subscribe, resourceNamesUnsubscribe: unsubscribe } = request;
     if (first || subscribe.length > 0 || unsubscribe.length > 0) {
+      this.#checkUnacknowledged();
+      this.#addresses ??= new AddressSubscription(this.#state.catalog);
       const delta = this.#addresses.change({ subscribe, unsubscribe, held: request.initialResourceVersions });
       // Nothing new after a reconnect is an answer too: the client then knows that it is up to date.
       if (first || delta.entries.length + delta.removed.length > 0) this.#respondDelta(delta);
     }
-    if (this.#awaited === undefined && this.#pending.size > 0) this.#push();
+    this.#push();
   }
 
   #push(): void {
-    const delta = this.#addresses?.changed(this.#pending);
+    if (this.#addresses === undefined || this.#pending.size === 0) return;
+    if (this.#unacknowledged.has(TYPE_URLS.address)) return;
+    const delta = this.#addresses.changed(this.#pending);
     this.#pending.clear();
-    if (delta !== undefined && delta.entries.length + delta.removed.length > 0) this.#respondDelta(delta);
+    if (delta.entries.length + delta.removed.length > 0) this.#respondDelta(delta);
   }
 
+  /** In as many responses as it takes; what is gone goes first, since a new resource may have its address. */
   #respondDelta({ entries, removed }: Delta): void {
-    let gone = removed;
+    let gone: string[] = [];
     let resources: Resource[] = [];
     let size = 0;
-    for (const entry of entries) {
-      if (size + entry.bytes.length > RESPONSE_BYTES && resources.length > 0) {
-        this.#awaited = this.#respond(TYPE_URLS.address, resources, gone);
+    const makeRoom = (bytes: number) => {
+      if (size + bytes > RESPONSE_BYTES && resources.length + gone.length > 0) {
+        this.#respond(TYPE_URLS.address, resources, gone);
         [resources, gone, size] = [[], [], 0];
       }
-      resources.push(wrap(entry.name, entry.version, TYPE_URLS.address, entry.bytes, entry.aliases));
-      size += entry.bytes.length;
+      size += bytes;
+    };
+    for (const name of removed) {
+      makeRoom(name.length);
+      gone.push(name);
     }
-    this.#awaited = this.#respond(TYPE_URLS.address, resources, gone);
+    for (const entry of entries) {
+      makeRoom(entry.bytes.length);
+      resources.push(wrap(entry.name, entry.version, TYPE_URLS.address, entry.bytes, entry.aliases));
+    }
+    this.#respond(TYPE_URLS.address, resources, gone);
   }
 
-  #openSingle(typeUrl: SingleType, request: DeltaDiscoveryRequest): void {
+  #answerSingle(typeUrl: SingleType, request: DeltaDiscoveryRequest): void {
+    this.#checkUnacknowledged();
+    const opening = !this.#singles.has(typeUrl);
     const bytes = this.#single(typeUrl);
-    this.#singles.set(typeUrl, { bytes });
+    this.#singles.set(typeUrl, bytes);
     const version = versionOf(bytes);
-    const known = request.initialResourceVersions.get(ONLY) === version;
+    const known = opening && request.initialResourceVersions.get(ONLY) === version;
     this.#respond(typeUrl, known ? [] : [wrap(ONLY, version, typeUrl, bytes)], []);
+  }
+
+  #pushSingle(typeUrl: SingleType, last: Uint8Array | undefined): void {
+    if (last === undefined || this.#unacknowledged.has(typeUrl)) return;
+    const bytes = this.#single(typeUrl);
+    if (Buffer.compare(bytes, last) === 0) return;
+    this.#singles.set(typeUrl, bytes);
+    this.#respond(typeUrl, [wrap(ONLY, versionOf(bytes), typeUrl, bytes)], []);
   }
 
   #single(typeUrl: SingleType): Uint8Array {
@@ -143,12 +164,32 @@ export class DiscoveryStream {
       : trustBundleToWire(this.#state.bundle());
   }
 
-  #respond(typeUrl: string, resources: Resource[], removedResources: readonly string[]): string {
-    const nonce = `${++this.#nonce}`;
+  #respond(typeUrl: string, resources: Resource[], removedResources: readonly string[]): void {
+    let bytes = OVERHEAD + typeUrl.length;
+    for (const { resource } of resources) bytes += OVERHEAD + (resource?.value.length ?? 0);
+    for (const name of removedResources) bytes += name.length;
+    const nonce = this.#unacknowledged.add(typeUrl, bytes);
     this.#send({ systemVersionInfo: "", typeUrl, nonce, resources, removedResources: [...removedResources] });
-    return nonce;
+  }
+
+  #checkUnacknowledged(): void {
+    if (this.#unacknowledged.bytes <= MOST_UNACKNOWLEDGED) return;
+    const message = "acknowledge what was sent before asking for more";
+    throw new Refusal("RESOURCE_EXHAUSTED", "unacknowledged", message);
+  }
+
+  #refused({ typeUrl }: DeltaDiscoveryRequest, problem: string): void {
+    if (++this.#nacks > MOST_NACK_LINES) return;
+    this.#logger.log("warn", "a proxy refused what discovery sent", {
+      id: this.#caller.id,
+      pod: this.#caller.pod.name,
+      typeUrl: OUR_TYPES.has(typeUrl) ? typeUrl : "unknown",
+      problem: problem.slice(0, 1024),
+    });
   }
 }
+
+const OUR_TYPES: ReadonlySet<string> = new Set(Object.values(TYPE_URLS));
 
 function wrap(
   name: string,

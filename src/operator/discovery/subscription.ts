@@ -2,6 +2,7 @@
  * What one client wants of the address type and what it holds: the server's half of delta xDS, pure. It answers which
  * resources to send and which names are gone; the stream does the sending.
  */
+import { Refusal } from "../errors.ts";
 import type { Catalog, CatalogEntry } from "./catalog.ts";
 
 /** What goes into responses: `removed` names that do not exist, or no longer. */
@@ -20,7 +21,11 @@ export interface SubscriptionChange {
 
 const EVERYTHING = "*";
 /** Names that one client may subscribe to; a proxy of ours follows at most 4,096 addresses. */
-const MOST_NAMES = 100_000;
+export const MOST_NAMES = 32_768;
+/** `namespace/hostname`, the longest name there is, has 317 characters. */
+export const LONGEST_NAME = 512;
+
+const NOTHING_HELD: ReadonlyMap<string, string> = new Map();
 
 export class AddressSubscription {
   readonly #catalog: Catalog;
@@ -41,35 +46,56 @@ export class AddressSubscription {
     return this.#held.size;
   }
 
-  /** Throws RangeError when the client asks for more names than any client needs. */
+  /** Throws Refusal when the client asks for more than any client needs. */
   change({ subscribe, unsubscribe, held }: SubscriptionChange): Delta {
     const first = this.#first;
     this.#first = false;
+    const known = first ? held : NOTHING_HELD;
+    // Sets, since a name may be repeated a million times in one request.
+    const asked = new Set(subscribe);
+    const dropped = new Set(unsubscribe);
+    for (const name of asked) checkName(name);
     // xDS: a first request that names nothing asks for everything.
-    if (first && subscribe.length === 0) this.#everything = true;
-    const named = new Map<string, string>();
-    if (first) {
-      for (const [name, version] of held) {
-        named.set(name, version);
-        if (!this.#everything) this.#implied.add(name);
-      }
-    }
-    for (const name of unsubscribe) this.#drop(name);
-    for (const name of subscribe) {
+    if (first && asked.size === 0) this.#everything = true;
+    for (const name of asked) {
       if (name === EVERYTHING) this.#everything = true;
       else this.#names.add(name);
     }
-    if (this.#names.size + this.#implied.size > MOST_NAMES) throw new RangeError(`more than ${MOST_NAMES} names`);
-    return this.#collect(first, subscribe, named);
+    // Afterwards: who names "*" in both lists asks for nothing yet, as ztunnel does on demand (src/xds/client.rs).
+    const released: string[] = [];
+    for (const name of dropped) {
+      this.#drop(name, released);
+      asked.delete(name);
+    }
+    if (!this.#everything) {
+      for (const name of known.keys()) {
+        checkName(name);
+        if (!dropped.has(name)) this.#implied.add(name);
+      }
+    }
+    if (this.#names.size + this.#implied.size > MOST_NAMES) throw tooLarge(`more than ${MOST_NAMES} names`);
+    const { entries, removed } = this.#collect(first, asked, dropped, known);
+    return { entries, removed: [...released, ...removed] };
+  }
+
+  /** Whether the client may have to hear of a change of this name. */
+  concerns(name: string): boolean {
+    if (this.#held.has(name)) return true;
+    const entry = this.#catalog.get(name);
+    return entry !== undefined && this.#wants(entry);
   }
 
   /** What the client has to hear of changes in the catalog. */
   changed(names: Iterable<string>): Delta {
     const entries: CatalogEntry[] = [];
     const removed: string[] = [];
-    for (const name of names) {
+    const all = new Set(names);
+    for (const name of all) {
       const entry = this.#catalog.get(name);
-      if (entry === undefined || !this.#wants(entry)) {
+      const wanted = entry !== undefined && this.#wants(entry);
+      // Workloads come and go with a service that took or lost an address, although nothing changed in themselves.
+      if (wanted !== this.#held.has(name)) for (const workload of this.#catalog.behind(name)) all.add(workload);
+      if (!wanted) {
         if (this.#held.delete(name)) removed.push(name);
       } else if (this.#held.get(name) !== entry.version) {
         this.#held.set(name, entry.version);
@@ -79,50 +105,58 @@ export class AddressSubscription {
     return { entries, removed };
   }
 
-  #collect(first: boolean, subscribe: readonly string[], named: ReadonlyMap<string, string>): Delta {
+  #collect(
+    first: boolean,
+    asked: ReadonlySet<string>,
+    dropped: ReadonlySet<string>,
+    known: ReadonlyMap<string, string>,
+  ): Delta {
     const found = new Map<string, CatalogEntry>();
-    const removed: string[] = [];
-    if (this.#everything && (first || subscribe.includes(EVERYTHING))) {
+    const removed = new Set<string>();
+    const look = (name: string) => {
+      const entries = this.#catalog.lookUp(name);
+      if (entries.length === 0) removed.add(name);
+      for (const entry of entries) found.set(entry.name, entry);
+    };
+    if (this.#everything && (first || asked.has(EVERYTHING))) {
       for (const entry of this.#catalog.all()) found.set(entry.name, entry);
     }
-    for (const name of subscribe) {
-      if (name === EVERYTHING) continue;
-      const entries = this.#catalog.lookUp(name);
-      if (entries.length === 0) removed.push(name);
-      for (const entry of entries) found.set(entry.name, entry);
-    }
-    for (const name of named.keys()) {
-      const entry = this.#catalog.get(name);
-      if (entry !== undefined) found.set(name, entry);
-      // It went while the client was away.
-      else removed.push(name);
-    }
+    for (const name of asked) if (name !== EVERYTHING) look(name);
+    // What is not there went while the client was away.
+    for (const name of known.keys()) if (!dropped.has(name)) look(name);
+    // Who lets go of one name of everything is told what becomes of it: it cannot know (go-control-plane #558).
+    if (this.#everything) for (const name of dropped) look(name);
     const entries: CatalogEntry[] = [];
     for (const entry of found.values()) {
       this.#held.set(entry.name, entry.version);
       // Who subscribes on a running stream is answered even with what it has (xDS, "Subscribing to Resources").
-      if (!first || named.get(entry.name) !== entry.version) entries.push(entry);
+      if (!first || known.get(entry.name) !== entry.version) entries.push(entry);
     }
-    return { entries, removed };
+    return { entries, removed: [...removed] };
   }
 
-  #drop(name: string): void {
+  /**
+   * What the client holds for this name alone is told as removed: with changes under way, what it lets go by its own view
+   * is not what nobody wants by ours, and it would keep the difference for ever.
+   */
+  #drop(name: string, released: string[]): void {
     if (name === EVERYTHING) {
+      if (!this.#everything) return;
       this.#everything = false;
-    } else {
-      this.#names.delete(name);
-      this.#implied.delete(name);
+      for (const held of [...this.#held.keys()]) this.#letGo(held, released);
+      return;
     }
+    this.#names.delete(name);
+    this.#implied.delete(name);
     const entries = this.#catalog.lookUp(name);
     for (const entry of entries) this.#implied.delete(entry.name);
-    if (name === EVERYTHING) {
-      for (const held of [...this.#held.keys()]) this.#letGo(held);
-    } else for (const entry of entries) this.#letGo(entry.name);
+    for (const entry of entries) this.#letGo(entry.name, released);
   }
 
-  #letGo(name: string): void {
+  #letGo(name: string, released: string[]): void {
     const entry = this.#catalog.get(name);
-    if (entry === undefined || !this.#wants(entry)) this.#held.delete(name);
+    if (entry !== undefined && this.#wants(entry)) return;
+    if (this.#held.delete(name)) released.push(name);
   }
 
   #wants(entry: CatalogEntry): boolean {
@@ -141,4 +175,12 @@ export class AddressSubscription {
       entry.aliases.some((alias) => this.#names.has(alias))
     );
   }
+}
+
+function checkName(name: string): void {
+  if (name.length > LONGEST_NAME) throw tooLarge(`a name of more than ${LONGEST_NAME} characters`);
+}
+
+function tooLarge(what: string): Refusal {
+  return new Refusal("INVALID_ARGUMENT", "subscription-too-large", `the subscription holds ${what}`);
 }

@@ -1,0 +1,145 @@
+/**
+ * Finds pods that should be meshed and are not: made while no webhook answered, or before the namespace was labelled. Tells
+ * it on the pod (Event) and in a metric and, if allowed, evicts those that a controller makes again, within their disruption
+ * budgets. The leader's work.
+ */
+import { type InjectConfig, InjectError, injectPod, type JsonObject } from "../../inject/index.ts";
+import { type EventRecorder, isKubeError, type KubeClient } from "../../kube/index.ts";
+import { type Clock, type Logger, type Millis, objectKey } from "../../mesh/index.ts";
+import { PODS } from "../resources.ts";
+import type { PodFacts } from "../sources/convert.ts";
+import type { ClusterSources } from "../sources/sources.ts";
+import { shouldBeMeshed } from "./wanted.ts";
+
+export interface UnmeshedOptions {
+  readonly client: KubeClient;
+  readonly sources: Pick<ClusterSources, "podFacts" | "namespaces">;
+  readonly config: InjectConfig;
+  /** The operator's own namespace: never meshed. */
+  readonly namespace: string;
+  readonly evict: boolean;
+  /** Whether the webhook would inject the pod that takes an evicted one's place. */
+  readonly webhookWorks: () => boolean;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+const LOOK_EVERY: Millis = 10_000;
+/** A pod younger than this may still be on its way through admission and our own watch. */
+const SETTLED_AFTER: Millis = 5_000;
+/** Evictions one by one: the next only after a look has shown that the mesh goes on. */
+const EVICTIONS_PER_LOOK = 1;
+
+export class UnmeshedReconciler implements Disposable {
+  readonly #options: UnmeshedOptions;
+  readonly #seen = new Map<string, Millis>();
+  #timer: Disposable | undefined;
+  #closed = false;
+  #unmeshed: readonly PodFacts[] = [];
+
+  constructor(options: UnmeshedOptions) {
+    this.#options = options;
+    this.#schedule(0);
+  }
+
+  /** Pods that should be meshed and are not, as of the last look. */
+  get unmeshed(): readonly PodFacts[] {
+    return this.#unmeshed;
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#timer?.[Symbol.dispose]();
+  }
+
+  #schedule(delay: Millis): void {
+    this.#timer = this.#options.clock.after(delay, () => {
+      void this.#look().finally(() => {
+        if (!this.#closed) this.#schedule(LOOK_EVERY);
+      });
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { sources, clock, namespace, events } = this.#options;
+    const now = clock.now();
+    const found: PodFacts[] = [];
+    const present = new Set<string>();
+    for (const pod of sources.podFacts.values()) {
+      const labels = sources.namespaces.get(pod.namespace) ?? {};
+      if (pod.meshed || pod.finished || pod.terminating || !shouldBeMeshed(pod, labels, namespace)) continue;
+      present.add(pod.uid);
+      const since = this.#seen.get(pod.uid) ?? now;
+      this.#seen.set(pod.uid, since);
+      if (now - since >= SETTLED_AFTER) found.push(pod);
+    }
+    for (const uid of [...this.#seen.keys()]) if (!present.has(uid)) this.#seen.delete(uid);
+    this.#unmeshed = found;
+    let evictions = 0;
+    for (const pod of found) {
+      const refusal = await this.#dryRun(pod);
+      events.record({
+        type: "Warning",
+        reason: "NotMeshed",
+        action: "Inject",
+        note: noteOf(pod, refusal, this.#options.evict),
+        regarding: { apiVersion: "v1", kind: "Pod", namespace: pod.namespace, name: pod.name, uid: pod.uid },
+      });
+      const may = this.#options.evict && refusal === undefined && pod.controller !== undefined;
+      if (!may || evictions >= EVICTIONS_PER_LOOK || !this.#options.webhookWorks()) continue;
+      if (await this.#evict(pod)) evictions++;
+    }
+  }
+
+  /** Why the pod could not be injected; undefined when it could. */
+  async #dryRun(pod: PodFacts): Promise<string | undefined> {
+    try {
+      const { namespace, name } = pod;
+      const object = await this.#options.client.get(PODS, { namespace, name });
+      const injection = injectPod(object as unknown as JsonObject, this.#options.config);
+      return injection.outcome === "disabled" ? injection.why : undefined;
+    } catch (error) {
+      if (error instanceof InjectError) return error.message;
+      return isKubeError(error, "not-found") ? undefined : String(error);
+    }
+  }
+
+  async #evict(pod: PodFacts): Promise<boolean> {
+    const { client, logger, events } = this.#options;
+    const { namespace, name, uid } = pod;
+    const body = {
+      apiVersion: "policy/v1",
+      kind: "Eviction",
+      metadata: { namespace, name },
+      deleteOptions: { preconditions: { uid } },
+    };
+    try {
+      await client.createUnder(PODS, { namespace, name, subresource: "eviction" }, body);
+      logger.log("info", "evicted a pod that was not meshed", { pod: objectKey(namespace, name) });
+      events.record({
+        type: "Normal",
+        reason: "EvictedToMesh",
+        action: "Evict",
+        note: "evicted, so that its controller makes it again with the sidecar",
+        regarding: { apiVersion: "v1", kind: "Pod", namespace, name, uid },
+      });
+      return true;
+    } catch (error) {
+      // A disruption budget says not now (429): the next look tries again.
+      const budget = isKubeError(error, "too-many-requests");
+      logger.log(budget ? "debug" : "warn", "a pod was not evicted", {
+        pod: objectKey(namespace, name),
+        error: String(error),
+      });
+      return false;
+    }
+  }
+}
+
+function noteOf(pod: PodFacts, refusal: string | undefined, evict: boolean): string {
+  const why = "the pod should be meshed and is not: it was made while the injector did not answer, or before the label";
+  if (refusal !== undefined) return `the pod should be meshed and cannot be: ${refusal}`;
+  if (pod.controller === undefined) return `${why}; delete it and make it again`;
+  return evict ? `${why}; it will be evicted` : `${why}; restart its ${pod.controller}`;
+}

@@ -1,0 +1,117 @@
+/**
+ * The bootstrap trust bundle as a ConfigMap in every namespace: made when the namespace is, put right when somebody changes
+ * it. The leader's work.
+ */
+import { isKubeError, type KubeClient, type KubeObject, Reflector } from "../../kube/index.ts";
+import {
+  type Clock,
+  type Logger,
+  MemoryStore,
+  type Millis,
+  objectKey,
+  type Random,
+  ROOT_CERTIFICATE_FILE,
+  type Store,
+  TRUST_BUNDLE_CONFIG_MAP,
+} from "../../mesh/index.ts";
+import { CONFIG_MAPS } from "../resources.ts";
+
+export interface BundlePublisherOptions {
+  readonly client: KubeClient;
+  readonly namespaces: Store<unknown>;
+  readonly pem: () => string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+const FIELD_MANAGER = "tulle-operator";
+/** Namespaces that are written at a time. */
+const PARALLEL = 8;
+const AGAIN_AFTER: Millis = 5_000;
+
+export class BundlePublisher implements Disposable {
+  readonly #options: BundlePublisherOptions;
+  /** What each namespace holds now; its ConfigMap's bundle, or undefined without one. Key: `namespace/name`. */
+  readonly #published = new MemoryStore<string>();
+  readonly #reflector: Reflector<KubeObject, string>;
+  readonly #following: Disposable[];
+  readonly #wanted = new Set<string>();
+  #working = false;
+  #timer: Disposable | undefined;
+  #closed = false;
+
+  constructor(options: BundlePublisherOptions) {
+    this.#options = options;
+    this.#reflector = new Reflector<KubeObject & { data?: Readonly<Record<string, string>> }, string>({
+      ...options,
+      resource: CONFIG_MAPS,
+      fieldSelector: `metadata.name=${TRUST_BUNDLE_CONFIG_MAP}`,
+      keep: (map) => map.data?.[ROOT_CERTIFICATE_FILE] ?? "",
+      sink: this.#published,
+    }) as Reflector<KubeObject, string>;
+    this.#following = [
+      options.namespaces.follow(({ key }) => this.#want(key)),
+      this.#published.follow(({ key }) => this.#want(key.slice(0, key.indexOf("/")))),
+    ];
+    void this.#reflector.synced.then(() => this.changed()).catch(() => undefined);
+  }
+
+  /** The bundle is another one now. */
+  changed(): void {
+    for (const namespace of this.#options.namespaces.keys()) this.#want(namespace);
+  }
+
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.#timer?.[Symbol.dispose]();
+    this.#reflector[Symbol.dispose]();
+    for (const following of this.#following) following[Symbol.dispose]();
+  }
+
+  #want(namespace: string): void {
+    this.#wanted.add(namespace);
+    if (this.#working || this.#closed) return;
+    this.#working = true;
+    queueMicrotask(() => void this.#work());
+  }
+
+  async #work(): Promise<void> {
+    let failed = false;
+    const one = async (): Promise<void> => {
+      for (;;) {
+        const [namespace] = this.#wanted;
+        if (namespace === undefined || this.#closed) return;
+        this.#wanted.delete(namespace);
+        if (!(await this.#write(namespace))) failed = true;
+      }
+    };
+    await Promise.all(Array.from({ length: PARALLEL }, one));
+    this.#working = false;
+    if (!failed || this.#closed) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#timer = this.#options.clock.after(AGAIN_AFTER, () => this.changed());
+  }
+
+  /** False when it has to be tried again. */
+  async #write(namespace: string): Promise<boolean> {
+    const { client, namespaces, pem, logger } = this.#options;
+    const text = pem();
+    if (namespaces.get(namespace) === undefined) return true;
+    if (this.#published.get(objectKey(namespace, TRUST_BUNDLE_CONFIG_MAP)) === text) return true;
+    const metadata = { namespace, name: TRUST_BUNDLE_CONFIG_MAP, labels: { "app.kubernetes.io/part-of": "tulle" } };
+    try {
+      await client.apply(CONFIG_MAPS, { metadata, data: { [ROOT_CERTIFICATE_FILE]: text } } as never, {
+        fieldManager: FIELD_MANAGER,
+        force: true,
+      });
+      return true;
+    } catch (error) {
+      // A namespace that is going away takes nothing new.
+      if (isKubeError(error, "not-found", "forbidden") && namespaces.get(namespace) === undefined) return true;
+      if (isKubeError(error, "forbidden") && /being terminated/.test(error.message)) return true;
+      logger.log("warn", "the trust bundle was not published", { namespace, error: String(error) });
+      return false;
+    }
+  }
+}

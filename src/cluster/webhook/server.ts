@@ -1,0 +1,106 @@
+/** The admission webhook's HTTPS server: the newest certificate at each handshake, every answer within a bound. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Clock, Logger } from "../../mesh/index.ts";
+import { type ServerMaterial, TlsAcceptor } from "../../operator/index.ts";
+import { type ReviewContext, type ReviewOutcome, reviewAdmission } from "./review.ts";
+
+export interface WebhookOptions {
+  readonly hosts: readonly string[];
+  readonly port: number;
+  readonly material: () => ServerMaterial;
+  readonly context: ReviewContext;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Where the API server posts its reviews. */
+export const INJECT_PATH = "/inject";
+/** An object of etcd's largest size, twice (old and new), and the review around it. */
+const LARGEST_BODY = 8 * 1024 * 1024;
+const REQUEST_MILLIS = 10_000;
+
+export class WebhookServer implements Disposable {
+  readonly #options: WebhookOptions;
+  readonly #server: Server;
+  readonly #acceptor: TlsAcceptor;
+  /** Reviews by what became of them; `bad-request` and `defect` are no reviews. */
+  readonly counts = new Map<ReviewOutcome | "bad-request" | "defect", number>();
+
+  /** Listens at once. Throws OperatorError `bind-failed`. */
+  constructor(options: WebhookOptions) {
+    this.#options = options;
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server.requestTimeout = REQUEST_MILLIS;
+    this.#acceptor = new TlsAcceptor({
+      ...options,
+      what: "the admission webhook",
+      protocol: "http/1.1",
+      onConnection: (connection) => this.#server.emit("connection", connection),
+    });
+  }
+
+  /** The bound port. */
+  get port(): number {
+    return this.#acceptor.port;
+  }
+
+  [Symbol.dispose](): void {
+    this.#acceptor[Symbol.dispose]();
+    this.#server.close();
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      if (request.method !== "POST" || new URL(request.url ?? "/", "https://x").pathname !== INJECT_PATH) {
+        request.resume();
+        return this.#plain(response, 404, "not found");
+      }
+      let body: unknown;
+      try {
+        body = JSON.parse(await readBody(request));
+      } catch (error) {
+        this.#count("bad-request");
+        return this.#plain(response, 400, error instanceof Error ? error.message : String(error));
+      }
+      const reviewed = reviewAdmission(body, this.#options.context);
+      this.#count(reviewed.outcome);
+      const { outcome, why, namespace, pod } = reviewed;
+      const level = outcome === "refused" ? "warn" : outcome === "injected" ? "info" : "debug";
+      this.#options.logger.log(level, "admission review", { outcome, why, namespace, pod });
+      const text = JSON.stringify(reviewed.response);
+      response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });
+      response.end(text);
+    } catch (error) {
+      const bad = error instanceof RangeError;
+      this.#count(bad ? "bad-request" : "defect");
+      if (!bad) this.#options.logger.log("error", "admission review failed", { error: String(error) });
+      this.#plain(response, bad ? 400 : 500, bad ? error.message : "the webhook failed; see the operator's log");
+    }
+  }
+
+  #plain(response: ServerResponse, status: number, text: string): void {
+    if (response.headersSent) return;
+    response.writeHead(status, { "content-type": "text/plain; charset=utf-8" });
+    response.end(`${text}\n`);
+  }
+
+  #count(outcome: ReviewOutcome | "bad-request" | "defect"): void {
+    this.counts.set(outcome, (this.counts.get(outcome) ?? 0) + 1);
+  }
+}
+
+function readBody(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size > LARGEST_BODY) {
+        reject(new RangeError(`the body is larger than ${LARGEST_BODY} bytes`));
+        request.destroy();
+      } else chunks.push(chunk);
+    });
+    request.on("end", () => resolve(Buffer.concat(chunks).toString("utf8")));
+    request.on("error", reject);
+  });
+}

@@ -1,0 +1,327 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { PORTS, REASON_HEADER, type Reason } from "../mesh/index.ts";
+import { isBalanced } from "../testkit/accounts.ts";
+import { FakeClock } from "../testkit/fake-clock.ts";
+import { FakeOriginalDestination, loopbackAddress, loopbackPod } from "../testkit/fake-original-destination.ts";
+import { eventually, makeAuthority, TRUST_DOMAIN } from "../testkit/loopback-mesh.ts";
+import { MemoryLogger } from "../testkit/memory-logger.ts";
+import { issueIdentity, type TlsIdentity } from "../testkit/mesh-identity.ts";
+import { connectTls, type TlsPeer } from "../testkit/tls-peer.ts";
+import type { HeaderList, Http2Stream } from "../tunnel/index.ts";
+import { AccessLog } from "./access-log.ts";
+import { EdgeTable } from "./edges.ts";
+import { HANDSHAKES_AT_ONCE, InboundListener } from "./inbound.ts";
+import { Metrics } from "./metrics.ts";
+
+const CLIENT = "spiffe://cluster.local/ns/shop/sa/client";
+const authority = makeAuthority();
+const APP = 8080;
+
+let clock: FakeClock;
+let logger: MemoryLogger;
+let metrics: Metrics;
+let ip: ReturnType<typeof loopbackAddress>;
+let identity: TlsIdentity | undefined;
+let denied: Reason | undefined;
+let listener: InboundListener;
+let app: Server;
+let sockets: Socket[];
+let peers: TlsPeer[];
+
+beforeEach(async () => {
+  clock = new FakeClock();
+  logger = new MemoryLogger();
+  metrics = new Metrics();
+  ip = loopbackAddress();
+  identity = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/server");
+  denied = undefined;
+  listener = new InboundListener({
+    network: loopbackPod(ip, new FakeOriginalDestination()),
+    trustDomain: TRUST_DOMAIN,
+    credentials: { current: () => identity },
+    clock,
+    metrics,
+    accessLog: new AccessLog(metrics, logger, clock, new EdgeTable(clock)),
+    authorize: () => denied,
+  });
+  sockets = [];
+  peers = [];
+  app = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.push(socket);
+    socket.on("error", () => undefined);
+    socket.pipe(socket);
+  });
+  await new Promise<void>((resolve) => app.listen(APP, ip, resolve));
+});
+afterEach(async () => {
+  listener[Symbol.dispose]();
+  for (const peer of peers) await peer.closed.promise;
+  for (const socket of sockets) socket.destroy();
+  await new Promise((resolve) => app.close(resolve));
+  expect(clock.pending).toBe(0);
+  expect(listener.size).toBe(0);
+});
+
+async function tunnel(): Promise<TlsPeer> {
+  const peer = await connectTls(ip, PORTS.hbone, issueIdentity(authority, CLIENT));
+  peers.push(peer);
+  await peer.log.until(/^ready$/);
+  return peer;
+}
+
+function request(peer: TlsPeer, authorityText: string): Http2Stream {
+  const head: HeaderList = [
+    [":method", "CONNECT"],
+    [":authority", authorityText],
+  ];
+  return peer.connection.request(head, peer.log);
+}
+
+/** The proxy has seen the end of everything. */
+function balanced(): Promise<void> {
+  return eventually(() => isBalanced(metrics), "the accounts are balanced");
+}
+
+describe("a CONNECT to the address that the tunnel came in by", () => {
+  test("reaches the application at that address and port, and carries bytes and both ends of the stream", async () => {
+    let reached: string | undefined;
+    app.prependListener("connection", (socket: Socket) => {
+      reached = socket.localAddress;
+    });
+    const peer = await tunnel();
+    const stream = request(peer, `${ip}:${APP}`);
+    expect(await peer.log.until(/^1 head/)).toBe("1 head :status=200");
+    stream.write(Buffer.from("hello"));
+    stream.end();
+    await peer.log.until(/^1 end/);
+    expect(peer.log.received.get(1)?.toString()).toBe("hello");
+    expect(reached).toBe(ip);
+    await balanced();
+    expect(metrics.of("inbound", "mtls")).toBe(1);
+    expect(logger.of("connection")[0]?.fields).toMatchObject({ peer: CLIENT, destination: `${ip}:${APP}` });
+  });
+
+  test("counts bytes to the application as sent and bytes from it as received", async () => {
+    app.removeAllListeners("connection");
+    app.on("connection", (socket: Socket) => {
+      sockets.push(socket);
+      socket.on("data", () => socket.end("0123456789"));
+    });
+    const peer = await tunnel();
+    const stream = request(peer, `${ip}:${APP}`);
+    await peer.log.until(/^1 head/);
+    stream.write(Buffer.from("hello"));
+    stream.end();
+    await peer.log.until(/^1 end/);
+    await balanced();
+    expect(metrics.inbound).toMatchObject({ sent: 5, received: 10 });
+  });
+
+  test("to a port where nothing listens is answered by 503 and the reason", async () => {
+    const peer = await tunnel();
+    request(peer, `${ip}:9`);
+    expect(await peer.log.until(/^1 head/)).toBe(`1 head :status=503 ${REASON_HEADER}=failed-connect end-stream`);
+    await balanced();
+    expect(metrics.of("inbound", "failed-connect")).toBe(1);
+    expect(logger.of("connection")[0]?.fields).toMatchObject({ reason: "failed-connect", detail: "ECONNREFUSED" });
+  });
+
+  test.each([PORTS.outbound, PORTS.inboundPlaintext, PORTS.hbone, PORTS.metrics, PORTS.readiness])(
+    "to the proxy's own port %d is answered by 503 refused-own-port",
+    async (port) => {
+      const peer = await tunnel();
+      request(peer, `${ip}:${port}`);
+      expect(await peer.log.until(/^1 head/)).toBe(`1 head :status=503 ${REASON_HEADER}=refused-own-port end-stream`);
+      await balanced();
+      expect(metrics.of("inbound", "refused-own-port")).toBe(1);
+    },
+  );
+
+  test("that policy denies is answered by 401 and the policy's reason", async () => {
+    denied = "refused-policy";
+    const peer = await tunnel();
+    request(peer, `${ip}:${APP}`);
+    expect(await peer.log.until(/^1 head/)).toBe(`1 head :status=401 ${REASON_HEADER}=refused-policy end-stream`);
+    await balanced();
+    expect(metrics.of("inbound", "refused-policy")).toBe(1);
+    expect(sockets).toHaveLength(0);
+  });
+
+  test("that the client gives up before the application answered the dial is closed and counted", async () => {
+    const peer = await tunnel();
+    request(peer, `${ip}:${APP}`).reset(8);
+    await peer.log.until(/./);
+    await new Promise<void>((resolve) => peer.connection.ping(resolve));
+    await balanced();
+    expect(metrics.of("inbound", "failed-connect")).toBe(1);
+  });
+});
+
+describe("any other request is answered by 400", () => {
+  const cases: [string, () => HeaderList][] = [
+    [
+      "GET",
+      () => [
+        [":method", "GET"],
+        [":scheme", "https"],
+        [":path", "/"],
+        [":authority", `${ip}:${APP}`],
+      ],
+    ],
+    ["another address", () => connectTo(`127.0.0.1:${APP}`)],
+    ["a name", () => connectTo(`localhost:${APP}`)],
+    ["no port", () => connectTo(ip)],
+    ["port 0", () => connectTo(`${ip}:0`)],
+    ["a port above 65535", () => connectTo(`${ip}:65536`)],
+    ["a port with a leading zero", () => connectTo(`${ip}:08080`)],
+    ["user information", () => connectTo(`user@${ip}:${APP}`)],
+    ["an address with a leading zero", () => connectTo(`0${ip}:${APP}`)],
+    ["nothing", () => connectTo("")],
+  ];
+  test.each(cases)("%s", async (_name, head) => {
+    const peer = await tunnel();
+    peer.connection.request(head(), peer.log);
+    expect(await peer.log.until(/^1 head/)).toBe("1 head :status=400 end-stream");
+    await balanced();
+    expect(metrics.of("inbound", "failed-connect")).toBe(1);
+    expect(sockets).toHaveLength(0);
+  });
+
+  test("a v4-mapped form of the own address is the own address", async () => {
+    const peer = await tunnel();
+    request(peer, `[::ffff:${ip}]:${APP}`);
+    expect(await peer.log.until(/^1 head/)).toBe("1 head :status=200");
+  });
+});
+
+function connectTo(authorityText: string): HeaderList {
+  return [
+    [":method", "CONNECT"],
+    [":authority", authorityText],
+  ];
+}
+
+describe("a connection that stalls", () => {
+  test("without a byte is cut after 10 s", async () => {
+    const socket = connect(PORTS.hbone, ip);
+    await new Promise((resolve) => socket.once("connect", resolve));
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => undefined);
+    // Accepted is not yet seen at this end: the listener arms its deadline as it accepts.
+    while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(10_000);
+    await closed;
+    expect(logger.of("connection")[0]?.fields).toMatchObject({
+      reason: "failed-handshake",
+      detail: "no handshake within 10 s",
+    });
+    await balanced();
+  });
+
+  test("after the handshake, without SETTINGS, is cut after 10 s too", async () => {
+    const peer = await connectTls(ip, PORTS.hbone, issueIdentity(authority, CLIENT), { mute: true });
+    peers.push(peer);
+    while (metrics.inbound.handshakes === 0) await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(10_000);
+    await peer.closed.promise;
+    expect(logger.of("connection")[0]?.fields).toMatchObject({
+      reason: "failed-handshake",
+      detail: "no HTTP/2 within 10 s",
+      peer: CLIENT,
+    });
+    await balanced();
+  });
+
+  test("and then goes away before the handshake is over is one failed handshake", async () => {
+    const socket = connect(PORTS.hbone, ip);
+    await new Promise((resolve) => socket.once("connect", resolve));
+    socket.end("this is no TLS at all");
+    const { fields } = await logger.nth("connection", 1);
+    expect(fields).toMatchObject({ reason: "failed-handshake" });
+    await balanced();
+    expect(metrics.inbound).toMatchObject({ handshakes: 0, handshakesFailed: 1 });
+    socket.destroy();
+  });
+});
+
+test("many connections that say nothing are bounded, and a place is free again when one of them goes", async () => {
+  const silent: Socket[] = [];
+  const dial = () =>
+    new Promise<void>((resolve) => {
+      const socket = connect(PORTS.hbone, ip, resolve);
+      socket.on("error", () => resolve());
+      silent.push(socket);
+    });
+  // Some at a time: more than the kernel's queue of the listener holds would be dropped and tried again a second later.
+  for (let dialled = 0; dialled < HANDSHAKES_AT_ONCE + 10; dialled += 94) {
+    await Promise.all(Array.from({ length: 94 }, dial));
+  }
+  await eventually(() => metrics.of("inbound", "failed-overload") === 10, "ten too many were refused");
+  silent.find((socket) => !socket.destroyed)?.destroy();
+  await eventually(() => metrics.of("inbound", "failed-handshake") === 1, "one has gone");
+  await tunnel();
+  for (const socket of silent) socket.destroy();
+  await eventually(() => clock.pending === 0, "all have gone");
+  await balanced();
+});
+
+test("without a certificate of its own it takes nobody in", async () => {
+  identity = undefined;
+  const socket = connect(PORTS.hbone, ip);
+  socket.on("error", () => undefined);
+  const { fields } = await logger.nth("connection", 1);
+  expect(fields).toMatchObject({ reason: "failed-no-certificate" });
+  await balanced();
+  socket.destroy();
+});
+
+test("a certificate that does not fit its key is a defect that is reported, and the connection is closed", async () => {
+  const other = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/server");
+  if (identity !== undefined) identity = { ...identity, key: other.key };
+  const socket = connect(PORTS.hbone, ip);
+  socket.on("error", () => undefined);
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  const { fields } = await logger.nth("connection", 1);
+  expect(fields).toMatchObject({ reason: "failed-no-certificate" });
+  await closed;
+  await balanced();
+});
+
+test("each handshake presents the newest certificate, and tunnels of the old one go on", async () => {
+  const before = await tunnel();
+  const first = identity?.serial;
+  identity = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/server");
+  const after = await tunnel();
+  expect([before.serial, after.serial]).toEqual([first, identity.serial] as never);
+  request(before, `${ip}:${APP}`);
+  expect(await before.log.until(/^1 head/)).toBe("1 head :status=200");
+});
+
+test("drained, it takes no new tunnels and no new streams, and open ones end by themselves", async () => {
+  const peer = await tunnel();
+  const idle = await tunnel();
+  const stream = request(peer, `${ip}:${APP}`);
+  await peer.log.until(/^1 head/);
+  listener.drain();
+  await idle.closed.promise;
+  await peer.log.until(/^goaway 0/);
+  expect(peer.connection.canOpen).toBe(false);
+  const refused = connect(PORTS.hbone, ip);
+  await new Promise((resolve) => refused.once("error", resolve));
+  stream.write(Buffer.from("last words"));
+  stream.end();
+  await peer.log.until(/^1 end/);
+  expect(peer.log.received.get(1)?.toString()).toBe("last words");
+  await peer.closed.promise;
+  await balanced();
+});
+
+test("disposed, it cuts tunnels and streams and keeps no account open", async () => {
+  const peer = await tunnel();
+  request(peer, `${ip}:${APP}`);
+  await peer.log.until(/^1 head/);
+  listener[Symbol.dispose]();
+  await peer.closed.promise;
+  await balanced();
+});

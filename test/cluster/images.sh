@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# images.sh [NAME…]: makes the images that pods here run from, into .cache/cluster/images; without names all but tulle.
+#
+#   pause, coredns   the cluster's own, from the programs of build.sh
+#   busybox          Debian's, with a link for each applet (httpd, nc, wget, …)
+#   debian           what a test pod wants of Debian; also goes by the names ubuntu and bash
+#   tulle            dist/tulle and what it needs (iptables)
+#
+# Every name has the tags `latest` and `local`. What is newer than its sources stays.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+mkdir -p "$images"
+work=$(mktemp -d -p "$images")
+trap 'rm -rf "$work"' EXIT
+
+environment='"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
+
+names() { # names NAME…: with both tags
+  local name list=()
+  for name in "$@"; do list+=("$name:latest" "$name:local"); done
+  (IFS=, && echo "${list[*]}")
+}
+
+# fresh IMAGE SOURCE…: is it there, and newer than its sources, these scripts and the last change of Debian packages?
+fresh() {
+  local image=$images/$1.tar source
+  shift
+  for source in "$here"/{images,image,rootfs}.sh "$@"; do [ "$image" -nt "$source" ] || return 1; done
+}
+
+program_image() { # program_image NAME: a program without dependencies, alone
+  mkdir "$work/$1"
+  cp "$bin/$1" "$work/$1/"
+  "$here/image.sh" "$images/$1.tar" "{\"Entrypoint\": [\"/$1\"], $environment}" "$(names "$1")" "$work/$1"
+}
+
+busybox_image() {
+  local package applet links=$work/busybox-links
+  package=$(dpkg-query -S "$(realpath "$(command -v busybox)")" 2>/dev/null || dpkg-query -S /bin/busybox)
+  "$here/rootfs.sh" "$work/busybox.tar" "${package%%:*}"
+  mkdir -p "$links/usr/bin" "$links/www"
+  for applet in $(busybox --list); do [ "$applet" = busybox ] || ln -s busybox "$links/usr/bin/$applet"; done
+  "$here/image.sh" "$images/busybox.tar" "{\"Cmd\": [\"sh\"], $environment}" "$(names busybox)" \
+    "$work/busybox.tar" "$links"
+}
+
+debian_image() {
+  "$here/rootfs.sh" "$work/debian.tar" bash coreutils dash debianutils findutils grep gzip hostname libc-bin mawk procps \
+    sed tar util-linux iproute2 iputils-ping iptables nftables tcpdump curl openssl
+  "$here/image.sh" "$images/debian.tar" "{\"Cmd\": [\"bash\"], $environment}" "$(names debian ubuntu bash)" \
+    "$work/debian.tar"
+}
+
+tulle_image() {
+  [ -x "$project/dist/tulle" ] || die "dist/tulle is missing: make build"
+  # The base changes with Debian's packages only; its layer is the bigger half of the work.
+  [ "$images/tulle.base" -nt "$here/rootfs.sh" ] && [ "$images/tulle.base" -nt /var/lib/dpkg/status ] ||
+    "$here/rootfs.sh" "$images/tulle.base" libc6 iptables
+  mkdir -p "$work/tulle/usr/local/bin"
+  cp "$project/dist/tulle" "$work/tulle/usr/local/bin/"
+  "$here/image.sh" "$images/tulle.tar" "{\"Entrypoint\": [\"tulle\"], $environment}" "$(names tulle)" \
+    "$images/tulle.base" "$work/tulle"
+}
+
+[ $# -gt 0 ] || set -- pause coredns busybox debian
+for image in "$@"; do
+  case $image in
+    pause | coredns) sources=("$bin/$image") recipe=(program_image "$image") ;;
+    busybox | debian) sources=(/var/lib/dpkg/status) recipe=("${image}_image") ;;
+    tulle) sources=("$project/dist/tulle" /var/lib/dpkg/status) recipe=(tulle_image) ;;
+    *) die "no recipe for the image $image; image.sh makes one of any folder" ;;
+  esac
+  fresh "$image" "${sources[@]}" && continue
+  progress "making the image $image" "${recipe[@]}"
+  say "made the image $image ($(du -m "$images/$image.tar" | cut -f1) MB)"
+done
