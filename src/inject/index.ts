@@ -8,3 +8,4 @@ export { hasSidecar, type Injection, injectPod } from "./inject-pod.ts";
 export type { JsonObject } from "./json.ts";
 export { applyPatch, type PatchOperation } from "./patch.ts";
 export type { InjectConfig } from "./sidecar.ts";
+export { type UninjectedManifest, type UninjectResult, uninjectManifest } from "./uninject.ts";
