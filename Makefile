@@ -43,12 +43,14 @@ lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/depcruise src 2>&1 | sed '/missing-tsc-transpiler/,$$d'
 	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/knip --no-progress
 	@scripts/gen-proto.sh --check
+	@$(BUN) scripts/gen-reference.ts --check
 
 format: setup ## format and sort imports
 	@node_modules/.bin/biome check --write .
 
-gen: setup ## generate the protobuf codecs from src/wire/proto
+gen: setup ## generate the protobuf codecs and docs/reference
 	@scripts/gen-proto.sh
+	@$(BUN) scripts/gen-reference.ts
 
 clean: ## remove what was built and installed here
 	rm -rf dist node_modules .cache artefacts

@@ -122,7 +122,9 @@ function repair(spec: JsonObject): Injection {
       patch.push({ op: "remove", path: pointer("spec", "initContainers", index) });
     }
   }
-  front.forEach((value, index) => patch.push({ op: "add", path: pointer("spec", "initContainers", index), value }));
+  patch.push(
+    ...front.map((value, index) => ({ op: "add", path: pointer("spec", "initContainers", index), value }) as const),
+  );
   return { outcome: "repaired", patch, warnings: rewrite.warnings };
 }
 

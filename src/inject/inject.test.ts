@@ -85,11 +85,11 @@ describe("injectManifest keeps every byte and meshes", () => {
     expect(inject(made.text).text).toBe(made.text);
   });
 
-  test("10,000 documents", () => {
-    const many = Array.from({ length: 10_000 }, (_, index) => POD.replace("name: app #", `name: app-${index} #`)).join(
+  test("2,000 documents", () => {
+    const many = Array.from({ length: 2000 }, (_, index) => POD.replace("name: app #", `name: app-${index} #`)).join(
       "---\n",
     );
-    expect(inject(many).results).toHaveLength(10_000);
+    expect(inject(many).results).toHaveLength(2000);
   }, 60_000);
 });
 

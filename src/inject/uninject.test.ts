@@ -32,7 +32,7 @@ describe("uninject gives back what inject was given, byte for byte:", () => {
         expect(back.text).toBe(text);
         expect(inject(meshed)).toBe(meshed);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -62,7 +62,7 @@ describe("uninject after another tool", () => {
         expect(objects(back)).toEqual(objects(text));
         if (json) expect(JSON.parse(back)).toEqual(objects(text)[0]);
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 
@@ -94,7 +94,7 @@ describe("uninject after another tool", () => {
         if (made.outcome !== "injected") throw new Error(made.outcome);
         expect(objects(uninjectManifest(stringify(applyPatch(pod, made.patch))).text)).toEqual([pod]);
       }),
-      { numRuns: 100 },
+      { numRuns: 50 },
     );
   });
 
