@@ -57,12 +57,14 @@ lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/knip --no-progress
 	@scripts/gen-proto.sh --check
 	@$(BUN) scripts/chart-docs.ts --check
+	@$(BUN) scripts/gen-reference.ts --check
 
 format: setup ## format and sort imports
 	@node_modules/.bin/biome check --write .
 
-gen: setup ## generate the protobuf codecs from src/wire/proto
+gen: setup ## generate the protobuf codecs and docs/reference
 	@scripts/gen-proto.sh
+	@$(BUN) scripts/gen-reference.ts
 
 cluster-up: setup ## start a Kubernetes of one node on this machine (root); prints its kubeconfig. test/cluster/README.md
 	@test/cluster/up.sh
