@@ -223,6 +223,12 @@ export class ClusterNamespace implements AsyncDisposable {
     return this.kubectl(["get", object, "-o", `jsonpath={${path}}`]);
   }
 
+  /** Names of the pods that bear the label `app`. */
+  async podsOf(app: string): Promise<readonly string[]> {
+    const listed = await this.kubectl(["get", "pods", "-l", `app=${app}`, "-o", "jsonpath={.items[*].metadata.name}"]);
+    return listed.split(" ").filter((name) => name !== "");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const object of this.#outside) await this.cluster.kubectl(["delete", object, "--ignore-not-found"]);
     await this.cluster.kubectl(["delete", "namespace", this.name, "--wait=false"]);
