@@ -5,7 +5,6 @@ import { FakeApiServer } from "../../testkit/fake-api-server.ts";
 import { FakeClock } from "../../testkit/fake-clock.ts";
 import { MemoryLogger } from "../../testkit/memory-logger.ts";
 import { SeededRandom } from "../../testkit/seeded-random.ts";
-import { until } from "../../testkit/until.ts";
 import { type PodFacts, podFacts } from "../sources/convert.ts";
 import { UnmeshedReconciler } from "./unmeshed.ts";
 import { shouldBeMeshed } from "./wanted.ts";
@@ -28,6 +27,8 @@ beforeEach(async () => {
   namespaces = new MemoryStore();
   namespaces.set("shop", { "tulle.dev/inject": "enabled" });
   webhookWorks = true;
+  server.intercept = (request) =>
+    request.path.endsWith("/eviction") ? { status: 201, body: { kind: "Status", status: "Success" } } : undefined;
 });
 afterEach(async () => {
   reconciler[Symbol.dispose]();
@@ -65,11 +66,10 @@ function add(name: string, spec: object = {}, controlled = true): void {
   facts.set(`shop/${name}`, podFacts(pod as never));
 }
 const evictions = () => server.requests.filter((one) => one.path.endsWith("/eviction")).map((one) => one.path);
-/** One look of the reconciler, to its end. */
-async function look(): Promise<void> {
-  clock.advance(10_000);
-  await until(() => clock.pending > 0, "the end of the look");
-  await Bun.sleep(5);
+/** One look, `seconds` after the one before. */
+function look(seconds = 10): Promise<void> {
+  clock.advance(seconds * 1000);
+  return reconciler.look();
 }
 
 describe("a pod that should be meshed and is not", () => {
@@ -78,8 +78,7 @@ describe("a pod that should be meshed and is not", () => {
     add("meshed", { initContainers: [{ name: "tulle-init" }, { name: "tulle-proxy", restartPolicy: "Always" }] });
     add("host", { hostNetwork: true });
     start(false);
-    clock.advance(0);
-    await Bun.sleep(5);
+    await look(0);
     expect(reconciler.unmeshed).toEqual([]);
     await look();
     expect(reconciler.unmeshed.map((pod) => pod.name)).toEqual(["bare"]);
@@ -98,8 +97,7 @@ describe("a pod that should be meshed and is not", () => {
     add("two");
     add("bare", {}, false);
     start(true);
-    clock.advance(0);
-    await Bun.sleep(5);
+    await look(0);
     expect(evictions()).toEqual([]);
     await look();
     expect(evictions()).toHaveLength(1);
@@ -116,7 +114,7 @@ describe("a pod that should be meshed and is not", () => {
     webhookWorks = false;
     add("one");
     start(true);
-    await look();
+    await look(0);
     await look();
     expect(evictions()).toEqual([]);
     webhookWorks = true;
