@@ -1,7 +1,7 @@
 /** `tulle check`: is the cluster fit, is the mesh well; each problem with its fix. */
 import { Command, Option } from "commander";
 import type { CheckResult, Verdict } from "../install/index.ts";
-import { type ClusterOptions, openCluster, withClusterOptions } from "./cluster-options.ts";
+import { type ClusterOptions, withCluster, withClusterOptions } from "./cluster-options.ts";
 import { type Colour, coloured, wrapped } from "./text.ts";
 
 interface CheckOptions extends ClusterOptions {
@@ -26,14 +26,15 @@ export function checkCommand(): Command {
 async function run(options: CheckOptions): Promise<void> {
   const { runChecks, takeSnapshot } = await import("../install/index.ts");
   const { VERSION } = await import("./version.ts");
-  using cluster = await openCluster(options);
-  if (process.stderr.isTTY === true) process.stderr.write("reading the cluster…");
-  const snapshot = await takeSnapshot(cluster, VERSION);
-  if (process.stderr.isTTY === true) process.stderr.write("\r\u001b[K");
-  const results = runChecks(snapshot, options.pre === true ? "before" : "after");
-  if (options.output === "json") process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
-  else print(results);
-  process.exitCode = results.some((one) => one.verdict === "fail") ? 1 : 0;
+  await withCluster(options, async (cluster) => {
+    if (process.stderr.isTTY === true) process.stderr.write("reading the cluster…");
+    const snapshot = await takeSnapshot(cluster, VERSION);
+    if (process.stderr.isTTY === true) process.stderr.write("\r\u001b[K");
+    const results = runChecks(snapshot, options.pre === true ? "before" : "after");
+    if (options.output === "json") process.stdout.write(`${JSON.stringify(results, null, 2)}\n`);
+    else print(results);
+    process.exitCode = results.some((one) => one.verdict === "fail") ? 1 : 0;
+  });
 }
 
 const SHOWN: Readonly<Record<Verdict, { readonly word: string; readonly colour: Colour }>> = {

@@ -16,8 +16,11 @@ export function withClusterOptions(command: Command): Command {
     .option("--context <name>", "instead of the kubeconfig's current one");
 }
 
-/** Nothing is sent before the first call, but where no namespace was named: then the installation is looked for. */
-export async function openCluster(options: ClusterOptions): Promise<Cluster & Disposable> {
+/**
+ * Runs a command's work on the cluster, and closes what it opened. Where no namespace was named, the installation is looked
+ * for first.
+ */
+export async function withCluster(options: ClusterOptions, work: (cluster: Cluster) => Promise<void>): Promise<void> {
   const { connect, KubeClient } = await import("../kube/index.ts");
   const { findInstallation } = await import("../install/index.ts");
   const { systemClock } = await import("./system.ts");
@@ -25,15 +28,13 @@ export async function openCluster(options: ClusterOptions): Promise<Cluster & Di
   const { kubeconfig, context } = options;
   const connection = await connect({ kubeconfig, context, env: process.env });
   const client = new KubeClient({ connection, clock: systemClock, agent: `tulle/${VERSION}` });
-  const cluster = {
-    client,
-    clock: systemClock,
-    sleep: Bun.sleep,
-    namespace: options.namespace ?? SYSTEM_NAMESPACE,
-    [Symbol.dispose]: () => client[Symbol.dispose](),
-  };
-  if (options.namespace !== undefined) return cluster;
-  return { ...cluster, namespace: (await findInstallation(cluster))?.namespace ?? SYSTEM_NAMESPACE };
+  try {
+    const cluster = { client, clock: systemClock, sleep: Bun.sleep, namespace: options.namespace ?? SYSTEM_NAMESPACE };
+    const found = options.namespace === undefined ? await findInstallation(cluster) : undefined;
+    await work({ ...cluster, namespace: found?.namespace ?? cluster.namespace });
+  } finally {
+    client[Symbol.dispose]();
+  }
 }
 
 /** `5m`, `90s`, `1h` in milliseconds. */

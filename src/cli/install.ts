@@ -1,7 +1,7 @@
 /** `tulle install`: prints the installation for kubectl, or with --wait applies it and waits until it works. */
 import { Command, Option } from "commander";
 import { SYSTEM_NAMESPACE } from "../mesh/index.ts";
-import { type ClusterOptions, durationOf, openCluster, withClusterOptions } from "./cluster-options.ts";
+import { type ClusterOptions, durationOf, withCluster, withClusterOptions } from "./cluster-options.ts";
 import { type ValuesOptions, valueSources, withValuesOptions } from "./values-options.ts";
 
 interface InstallOptions extends ClusterOptions, ValuesOptions {
@@ -47,13 +47,14 @@ async function run(options: InstallOptions): Promise<void> {
     return void process.stdout.write(text);
   }
   const { ConsoleProgress } = await import("./progress.ts");
-  using cluster = await openCluster(options);
-  const progress = new ConsoleProgress(process.stderr);
-  await install(cluster, given, progress);
-  await waitUntilReady(cluster, progress, options.timeout);
-  process.stdout.write(
-    `Tulle is installed in namespace ${cluster.namespace}. Mesh a namespace:\n` +
-      "  kubectl label namespace NAME tulle.dev/inject=enabled\n" +
-      "  kubectl rollout restart deployment -n NAME\n",
-  );
+  await withCluster(options, async (cluster) => {
+    const progress = new ConsoleProgress(process.stderr);
+    await install(cluster, given, progress);
+    await waitUntilReady(cluster, progress, options.timeout);
+    process.stdout.write(
+      `Tulle is installed in namespace ${cluster.namespace}. Mesh a namespace:\n` +
+        "  kubectl label namespace NAME tulle.dev/inject=enabled\n" +
+        "  kubectl rollout restart deployment -n NAME\n",
+    );
+  });
 }

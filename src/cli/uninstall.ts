@@ -2,7 +2,7 @@
 import { createInterface } from "node:readline/promises";
 import { Command, Option } from "commander";
 import { TulleError } from "../mesh/index.ts";
-import { type ClusterOptions, durationOf, openCluster, withClusterOptions } from "./cluster-options.ts";
+import { type ClusterOptions, durationOf, withCluster, withClusterOptions } from "./cluster-options.ts";
 
 interface UninstallOptions extends ClusterOptions {
   readonly roll?: true;
@@ -32,20 +32,21 @@ export function uninstallCommand(): Command {
 async function run(options: UninstallOptions): Promise<void> {
   const { findInstallation, uninstall } = await import("../install/index.ts");
   const { ConsoleProgress } = await import("./progress.ts");
-  using cluster = await openCluster(options);
-  const found = await findInstallation(cluster);
-  const keepCa = options.keepCa === true;
-  if (!keepCa && options.yes !== true) await ask(cluster.namespace);
-  const progress = new ConsoleProgress(process.stderr);
-  const { timeout } = options;
-  await uninstall(cluster, { roll: options.roll === true, keepCa, timeout }, progress);
-  process.stdout.write(
-    keepCa ? "Tulle is uninstalled; its CA is kept.\n" : "Tulle is uninstalled; nothing of it is left.\n",
-  );
-  if (found?.helmRelease === undefined) return;
-  process.stdout.write(
-    `Helm still lists its release: helm uninstall ${found.helmRelease} --namespace ${cluster.namespace}\n`,
-  );
+  await withCluster(options, async (cluster) => {
+    const found = await findInstallation(cluster);
+    const keepCa = options.keepCa === true;
+    if (!keepCa && options.yes !== true) await ask(cluster.namespace);
+    const progress = new ConsoleProgress(process.stderr);
+    const { timeout } = options;
+    await uninstall(cluster, { roll: options.roll === true, keepCa, timeout }, progress);
+    process.stdout.write(
+      keepCa ? "Tulle is uninstalled; its CA is kept.\n" : "Tulle is uninstalled; nothing of it is left.\n",
+    );
+    if (found?.helmRelease === undefined) return;
+    process.stdout.write(
+      `Helm still lists its release: helm uninstall ${found.helmRelease} --namespace ${cluster.namespace}\n`,
+    );
+  });
 }
 
 async function ask(namespace: string): Promise<void> {

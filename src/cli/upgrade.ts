@@ -1,7 +1,7 @@
 /** `tulle upgrade`: shows what would change, changes it, and waits until it works. */
 import { Command, Option } from "commander";
 import type { Change, UpgradePlan } from "../install/index.ts";
-import { type ClusterOptions, durationOf, openCluster, withClusterOptions } from "./cluster-options.ts";
+import { type ClusterOptions, durationOf, withCluster, withClusterOptions } from "./cluster-options.ts";
 import { type ValuesOptions, valueSources, withValuesOptions } from "./values-options.ts";
 
 interface UpgradeOptions extends ClusterOptions, ValuesOptions {
@@ -31,14 +31,15 @@ async function run(options: UpgradeOptions): Promise<void> {
   const { givenValues, planUpgrade, upgrade, waitUntilReady } = await import("../install/index.ts");
   const { ConsoleProgress } = await import("./progress.ts");
   const given = givenValues(valueSources(options));
-  using cluster = await openCluster(options);
-  const plan = await planUpgrade(cluster, given, options.resetValues === true);
-  await tell(plan);
-  if (options.dryRun === true) return;
-  const progress = new ConsoleProgress(process.stderr);
-  await upgrade(cluster, plan, progress);
-  await waitUntilReady(cluster, progress, options.timeout);
-  process.stdout.write(`Tulle ${plan.to} runs in namespace ${cluster.namespace}.\n`);
+  await withCluster(options, async (cluster) => {
+    const plan = await planUpgrade(cluster, given, options.resetValues === true);
+    await tell(plan);
+    if (options.dryRun === true) return;
+    const progress = new ConsoleProgress(process.stderr);
+    await upgrade(cluster, plan, progress);
+    await waitUntilReady(cluster, progress, options.timeout);
+    process.stdout.write(`Tulle ${plan.to} runs in namespace ${cluster.namespace}.\n`);
+  });
 }
 
 async function tell({ from, to, changes }: UpgradePlan): Promise<void> {
