@@ -35,6 +35,22 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "take the sidecar out of the pods of a manifest",
     load: async () => (await import("./uninject.ts")).uninjectCommand(),
   },
+  install: {
+    summary: "put the operator into a cluster",
+    load: async () => (await import("./install.ts")).installCommand(),
+  },
+  upgrade: {
+    summary: "bring the operator to this version, or to other values",
+    load: async () => (await import("./upgrade.ts")).upgradeCommand(),
+  },
+  uninstall: {
+    summary: "take Tulle out of a cluster",
+    load: async () => (await import("./uninstall.ts")).uninstallCommand(),
+  },
+  check: {
+    summary: "is the mesh well, and if not, what to do",
+    load: async () => (await import("./check.ts")).checkCommand(),
+  },
   play: {
     summary: "run a manifest on this machine, each pod in namespaces of its own",
     load: async () => (await import("./play.ts")).playCommand(),

@@ -3,7 +3,7 @@ import { TulleError } from "../mesh/index.ts";
 
 /**
  * Codes: `bad-values`, `bad-set`, `bad-template`, `helm-manages`, `other-namespace`, `not-installed`, `not-ready`,
- * `meshed-pods`, `conflict`.
+ * `no-record`, `meshed-pods`.
  */
 export class InstallError extends TulleError {}
 

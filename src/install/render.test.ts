@@ -204,12 +204,12 @@ describe("what the operator may do", () => {
     expect(about(rules("ClusterRole", EVERYTHING), "secrets")).toEqual([]);
   });
 
-  test("holds two Secrets of its own namespace by name, and the making of one", () => {
+  test("holds one Secret of its own namespace by name, and the making of one", () => {
     expect(about(rules("Role"), "secrets").map(({ verbs, resourceNames }) => ({ verbs, resourceNames }))).toEqual([
       { verbs: ["create"], resourceNames: undefined },
       {
         verbs: ["get", "list", "watch", "patch", "update"],
-        resourceNames: [OPERATOR_NAMES.caSecret, OPERATOR_NAMES.webhookSecret],
+        resourceNames: [OPERATOR_NAMES.caSecret],
       },
     ]);
   });

@@ -47,7 +47,7 @@ export function renderChart(given: Values, namespace: string): readonly Manifest
     throw wrongUse(
       "bad-values",
       wrong.join("\n       "),
-      "`tulle install --values` prints every value with its meaning.",
+      "`tulle install --show-values` prints every value with its meaning.",
     );
   const templates = new Map(Object.entries(TEMPLATES).map(([file, text]) => [file, parseTemplate(text, file)]));
   const data = {
@@ -58,6 +58,12 @@ export function renderChart(given: Values, namespace: string): readonly Manifest
   const texts = renderTemplates(templates, data);
   const objects = [...texts].flatMap(([file, text]) => readYaml(text, file, "bad-template") as readonly Manifest[]);
   return objects.sort((a, b) => rank(a) - rank(b));
+}
+
+/** Every object that some installation may have, whatever its values were. */
+export function everyObject(namespace: string): readonly Manifest[] {
+  const on = ["namespace.create=true", "mesh.mode=strict", "networkPolicy.enabled=true", "podMonitor.enabled=true"];
+  return renderChart(givenValues({ set: on }), namespace);
 }
 
 /**

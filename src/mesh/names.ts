@@ -44,8 +44,6 @@ export const OPERATOR_NAMES = {
   lease: "tulle-operator",
   /** Secret, the CA store: made by a create-only write, changed by compare-and-swap. Never in the chart. */
   caSecret: "tulle-ca",
-  /** Secret, the webhook's serving certificate and the CA that signed it. Never in the chart. */
-  webhookSecret: "tulle-webhook",
   /** MutatingWebhookConfiguration; its `caBundle` belongs to the operator. */
   injector: "tulle-injector",
   /** ValidatingAdmissionPolicy and its binding. */

@@ -1,0 +1,106 @@
+/** Takes pods out of the mesh, with their traffic flowing: plaintext is let in first, then each controller makes its pods anew. */
+import { INJECT_LABEL, type Millis, MODE_LABEL } from "../mesh/index.ts";
+import { type Cluster, FIELD_MANAGER, list, type Progress, remove } from "./cluster.ts";
+import { InstallError } from "./errors.ts";
+import { meshedPods, type Owned, withControllers } from "./meshed.ts";
+import { hasSidecar, NAMESPACES, nameOf, PODS } from "./objects.ts";
+
+/** How long proxies may take to hear that plaintext is let in. */
+const MODE_SETTLES: Millis = 5_000;
+const LOOK_EVERY: Millis = 1_000;
+/** The annotation by which `kubectl rollout restart` makes a template another one. */
+const RESTARTED = "kubectl.kubernetes.io/restartedAt";
+
+/** Lets plaintext in wherever pods are meshed, so that those still meshed hear those that no longer are. */
+export async function letPlaintextIn(cluster: Cluster, progress: Progress): Promise<void> {
+  const namespaces = new Set((await meshedPods(cluster)).map((pod) => pod.metadata.namespace ?? ""));
+  if (namespaces.size === 0) return;
+  progress.step("plaintext between pods");
+  for (const name of namespaces) await label(cluster, name, { [MODE_LABEL]: "permissive" });
+  await cluster.sleep(MODE_SETTLES);
+  progress.done(`let in, in ${namespaces.size} namespaces`);
+}
+
+/** Takes both labels from every namespace. The webhook must be gone. */
+export async function unlabelNamespaces(cluster: Cluster, progress: Progress): Promise<void> {
+  for (const { metadata } of await list(cluster, NAMESPACES)) {
+    if (metadata.labels?.[INJECT_LABEL] === undefined && metadata.labels?.[MODE_LABEL] === undefined) continue;
+    progress.step(`Namespace ${metadata.name}`);
+    await label(cluster, metadata.name, { [INJECT_LABEL]: null, [MODE_LABEL]: null });
+    progress.done("out of the mesh");
+  }
+}
+
+function label(cluster: Cluster, name: string, labels: Readonly<Record<string, string | null>>): Promise<unknown> {
+  return cluster.client.patch(NAMESPACES, { name }, { kind: "merge", value: { metadata: { labels } } });
+}
+
+/**
+ * Restarts every controller of a meshed pod, and waits until no pod is meshed. Throws InstallError `meshed-pods` with those
+ * that nobody makes again, or that are still there at the end.
+ */
+export async function restartMeshed(cluster: Cluster, progress: Progress, timeout: Millis): Promise<void> {
+  const owned = await withControllers(cluster, await meshedPods(cluster));
+  const restarted = new Set<string>();
+  for (const one of owned) {
+    const problem = await restart(cluster, one, restarted, progress);
+    if (problem !== undefined) progress.note(problem);
+  }
+  if (owned.length === 0) return;
+  const deadline = cluster.clock.now() + timeout;
+  progress.step("meshed pods");
+  for (;;) {
+    const left = await meshedPods(cluster);
+    if (left.length === 0) break;
+    // What nobody makes again never goes by itself: no reason to wait once only such are left.
+    const rest = await withControllers(cluster, left);
+    const hopeless = rest.every(({ controller }) => controller === undefined);
+    if (hopeless || cluster.clock.now() >= deadline) throw stillMeshed(rest);
+    progress.step("meshed pods", `${left.length} left`);
+    await cluster.sleep(LOOK_EVERY);
+  }
+  progress.done("none left");
+}
+
+/** Answers why the pod's controller cannot make it anew without a sidecar. */
+async function restart(
+  cluster: Cluster,
+  { pod, controller, owner }: Owned,
+  restarted: Set<string>,
+  progress: Progress,
+): Promise<string | undefined> {
+  if (controller === undefined)
+    return `${nameOf({ ...pod, kind: "Pod" })} (${owner}) is made again by nobody: delete it yourself`;
+  const { workload, resource: of } = controller;
+  const { namespace, name } = workload.metadata;
+  const title = nameOf({ ...workload, kind: of.kind });
+  if (of.kind === "ReplicaSet") {
+    // A ReplicaSet never replaces its pods by itself.
+    await remove(cluster, PODS, { namespace, name: pod.metadata.name });
+    return undefined;
+  }
+  if (restarted.has(title)) return undefined;
+  restarted.add(title);
+  if (hasSidecar(workload.spec.template.spec))
+    return `${title}: its own template holds the sidecar; apply its manifest without it (tulle uninject)`;
+  if (workload.spec.updateStrategy?.type === "OnDelete" || workload.spec.paused === true)
+    return `${title} does not restart by itself (paused, or OnDelete): delete its pods one by one`;
+  progress.step(title);
+  const annotations = { [RESTARTED]: new Date(cluster.clock.now()).toISOString() };
+  const value = { spec: { template: { metadata: { annotations } } } };
+  await cluster.client.patch(of, { namespace, name }, { kind: "merge", value }, { fieldManager: FIELD_MANAGER });
+  progress.done("restarted");
+  return undefined;
+}
+
+/** The refusal to go on, with the first pods by name. */
+export function stillMeshed(owned: readonly Owned[]): InstallError {
+  const shown = owned
+    .slice(0, 20)
+    .map(({ pod, owner }) => `  ${pod.metadata.namespace}/${pod.metadata.name} (${owner})`);
+  const more = owned.length > shown.length ? [`  and ${owned.length - shown.length} more`] : [];
+  const many = owned.length === 1 ? "1 pod is" : `${owned.length} pods are`;
+  return new InstallError("meshed-pods", [`${many} still meshed:`, ...shown, ...more].join("\n"), {
+    hint: "Without the operator their certificates run out. `tulle uninstall --roll` restarts them without sidecar; what nobody makes again (bare pods, Jobs) you end yourself.",
+  });
+}
