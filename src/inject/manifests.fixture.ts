@@ -15,6 +15,15 @@ spec:
       command: [sh, -c, 'ping google.com']
 `;
 
+const HEAD = `apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec:
+  containers:
+  - name: app
+    image: x
+`;
+
 /** Name and text; each holds at least one pod that can be meshed. */
 export const CORPUS: readonly (readonly [name: string, text: string])[] = [
   ["a plain pod with comments", POD],
@@ -74,6 +83,36 @@ export const CORPUS: readonly (readonly [name: string, text: string])[] = [
     `${POD}  somethingNew: {deep: [1, 2, {x: ~}]}\n  note: |\n    kind: Pod\n      kept\n`,
   ],
   ["a comment at the end", `${POD}# the end\n`],
+];
+
+/** The same with handlers, which give way to others. */
+export const PROBED: readonly (readonly [name: string, text: string])[] = [
+  [
+    "a probe with comments everywhere",
+    `${HEAD}${"    livenessProbe:\n      # one\n      tcpSocket: # two\n        # three\n        port: 80 # four\n      # five\n      periodSeconds: 3 # six\n"}`,
+  ],
+  [
+    "a probe that ends in an empty value",
+    `${HEAD}${"    livenessProbe:\n      grpc:\n        port: 80\n        service: # none\n      periodSeconds: 3\n"}`,
+  ],
+  ["a probe at the end of the text", `${HEAD}${"    livenessProbe:\n      grpc:\n        port: 80"}`],
+  [
+    "a probe with an alias in it",
+    `${HEAD}${'    env: [{name: P, value: &port "80"}]\n    livenessProbe:\n      tcpSocket: {port: *port}\n'}`,
+  ],
+  ["a probe with quoted keys", `${HEAD}${'    "livenessProbe":\n      \'httpGet\': {path: "/", port: 80}   # c\n'}`],
+  [
+    "a probe with a folded path",
+    `${HEAD}${"    livenessProbe:\n      httpGet:\n        port: 80\n        path: >-\n          /abc\n\n      periodSeconds: 1\n"}`,
+  ],
+  [
+    "a probe with header lists and blank lines",
+    `${HEAD}${"    livenessProbe:\n      httpGet:\n        port: 80\n        httpHeaders:\n        - name: a\n          value: it's $(A)\n\n\n    stdin: false\n"}`,
+  ],
+  [
+    "lifecycle handlers",
+    `${HEAD}${"    lifecycle: {postStart: {httpGet: {port: 80}}, preStop: {exec: {command: [a]}}}\n"}`,
+  ],
 ];
 
 const name = fc.stringMatching(/^[a-z]{1,8}$/);

@@ -11,7 +11,6 @@ import {
   isSeq,
   type Node,
   type Pair,
-  type Scalar,
   stringify,
   visit,
   type YAMLMap,
@@ -149,9 +148,12 @@ function swap(
     },
   });
   const start = old.key.range?.[0];
-  const end = endOf(old.value ?? old.key);
+  const end = endOf(source, old);
   if (start === undefined || end === undefined || isExplicit(source, old)) {
-    throw new InjectError("odd-yaml", `a pair without a place in the text: ${key}`);
+    throw new InjectError(
+      "odd-yaml",
+      `${String((old.key as { value?: unknown }).value)} is written with ?, and cannot be replaced`,
+    );
   }
   const text =
     parent.flow === true
@@ -160,20 +162,33 @@ function swap(
   return { offset: start, text, remove: end - start };
 }
 
-/** Where the last character of a value stands, without the comments and the line ends that a block collection counts in. */
-function endOf(node: Node): number | undefined {
-  if (isMap(node) && node.flow !== true && node.items.length > 0) {
-    const last = node.items.at(-1) as Pair<Node, Node | null>;
-    return endOf(last.value ?? last.key);
+/** Behind the last character of a pair, without the comments and the line ends that a block collection counts in. */
+function endOf(source: string, pair: Pair<Node, Node | null>): number | undefined {
+  const { key, value } = pair;
+  const keyEnd = key.range?.[1];
+  const valueRange = value?.range;
+  if (keyEnd === undefined) return undefined;
+  // A null that is not written: its place may be behind a comment.
+  if (!valueRange || valueRange[0] === valueRange[1]) return source.indexOf(":", keyEnd) + 1;
+  if (isMap(value) && value.flow !== true) {
+    const last = value.items.at(-1);
+    if (last !== undefined) return endOf(source, last as Pair<Node, Node | null>);
   }
-  if (isSeq(node) && node.flow !== true && node.items.length > 0) return endOf(node.items.at(-1) as Node);
-  return node.range?.[1];
+  if (isSeq(value) && value.flow !== true) {
+    const last = value.items.at(-1);
+    if (isMap(last) && last.flow !== true && last.items.length > 0) {
+      return endOf(source, last.items.at(-1) as Pair<Node, Node | null>);
+    }
+    if (last !== undefined) return (last as Node).range?.[1];
+  }
+  // The range of a block scalar has its line ends.
+  return valueRange[0] + source.slice(valueRange[0], valueRange[1]).trimEnd().length;
 }
 
-/** Written with `? key`. */
+/** Written with `? key`, so that its value follows on a line of its own. */
 function isExplicit(source: string, pair: Pair<Node, Node | null>): boolean {
-  const before = source.slice(0, pair.key.range?.[0] ?? 0).trimEnd();
-  return before.endsWith("?") || !/^\s*:/.test(source.slice((pair.key as Scalar).range?.[1] ?? 0));
+  const end = pair.key.range?.[1] ?? 0;
+  return !/^[ \t]*:/.test(source.slice(end, source.indexOf(":", end) + 1));
 }
 
 /** A key that is there with a null value: the value goes behind its colon. */

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseAllDocuments, stringify } from "yaml";
 import { applyPatch, InjectError, injectManifest, injectPod, type JsonObject, uninjectManifest } from "./index.ts";
-import { CORPUS, POD, RANDOM_MANIFEST } from "./manifests.fixture.ts";
+import { CORPUS, POD, PROBED, RANDOM_MANIFEST } from "./manifests.fixture.ts";
 
 const CONFIG = {
   image: "tulle:latest",
@@ -17,7 +17,7 @@ const objects = (text: string) => {
 };
 
 describe("uninject gives back what inject was given, byte for byte:", () => {
-  test.each(CORPUS)("%s", (_name, text) => {
+  test.each([...CORPUS, ...PROBED])("%s", (_name, text) => {
     const meshed = inject(text);
     expect(meshed).not.toBe(text);
     expect(uninjectManifest(meshed).text).toBe(text);
@@ -32,7 +32,7 @@ describe("uninject gives back what inject was given, byte for byte:", () => {
         expect(back.text).toBe(text);
         expect(inject(meshed)).toBe(meshed);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 
@@ -48,7 +48,7 @@ describe("uninject gives back what inject was given, byte for byte:", () => {
 });
 
 describe("uninject after another tool", () => {
-  test.each(CORPUS)("printed it anew as YAML: %s", (_name, text) => {
+  test.each([...CORPUS, ...PROBED])("printed it anew as YAML: %s", (_name, text) => {
     const meshed = objects(inject(text)).map((one) => stringify(one, { sortMapEntries: true }));
     expect(objects(uninjectManifest(meshed.join("---\n")).text)).toEqual(objects(text));
   });
@@ -62,7 +62,7 @@ describe("uninject after another tool", () => {
         expect(objects(back)).toEqual(objects(text));
         if (json) expect(JSON.parse(back)).toEqual(objects(text)[0]);
       }),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 

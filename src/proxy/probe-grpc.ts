@@ -55,6 +55,7 @@ class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
   readonly #dial: Dial;
   readonly #onAbort = () => this.#end("timed out");
   #socket: OwnedSocket | undefined;
+  #transport: SocketTransport | undefined;
   #connection: Http2Connection | undefined;
   #over = false;
 
@@ -69,7 +70,8 @@ class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
   onOpen(socket: OwnedSocket): void {
     this.#socket = socket;
     socket.data = this;
-    this.#connection = new Http2Connection({ role: "client", transport: new SocketTransport(socket), handler: this });
+    this.#transport = new SocketTransport(socket, this.#probe.clock);
+    this.#connection = new Http2Connection({ role: "client", transport: this.#transport, handler: this });
   }
 
   onFailed(detail: string): void {
@@ -130,6 +132,7 @@ class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
   }
 
   closed(): void {
+    this.#transport?.closed();
     queueMicrotask(() => {
       this.#connection?.transportClosed();
       this.#end("the server closed the connection");
