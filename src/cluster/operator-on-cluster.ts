@@ -162,6 +162,7 @@ class Replica {
         material: () => operator.material,
         context: {
           config: this.#injection(),
+          ownNamespace: namespace,
           namespaceLabels: (name) => this.#sources.namespaces.get(name),
         },
         clock,

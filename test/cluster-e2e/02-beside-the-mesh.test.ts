@@ -20,11 +20,7 @@ prepare(async () => {
   await strict.apply(podOf("server", server()), podOf("client", app(["idle"])), service("server"));
   await loose.apply(podOf("server", server()), service("server"));
   await plain.apply(podOf("server", server()), podOf("client", app(["idle"])), service("server"));
-  await Promise.all([
-    strict.ready(["server", "client"]),
-    loose.ready(["server"]),
-    plain.ready(["server", "client"]),
-  ]);
+  await Promise.all([strict.ready(["server", "client"]), loose.ready(["server"]), plain.ready(["server", "client"])]);
 });
 cleanUp(async () => {
   for (const space of [strict, loose, plain]) await space?.[Symbol.asyncDispose]();
@@ -75,17 +71,20 @@ describe.each([4, 6] as const)("over IPv%d", (family) => {
     expect(grown).toBe(1);
   });
 
-  holds("a server without a sidecar is reached in plaintext, which is counted and can be read on the wire", async () => {
-    const marker = `plain-${crypto.randomUUID()}`;
-    const host = await podIp(plain, "server", family);
-    const wire = await mesh.capture(async () => {
-      const grown = await mesh.growth(strict, "client", "outbound plaintext-unmeshed", async () => {
-        expect(await strict.exec("client", ...curl(url(host, SERVER_PORTS.http), marker))).toContain(marker);
+  holds(
+    "a server without a sidecar is reached in plaintext, which is counted and can be read on the wire",
+    async () => {
+      const marker = `plain-${crypto.randomUUID()}`;
+      const host = await podIp(plain, "server", family);
+      const wire = await mesh.capture(async () => {
+        const grown = await mesh.growth(strict, "client", "outbound plaintext-unmeshed", async () => {
+          expect(await strict.exec("client", ...curl(url(host, SERVER_PORTS.http), marker))).toContain(marker);
+        });
+        expect(grown).toBe(1);
       });
-      expect(grown).toBe(1);
-    });
-    if (wire !== undefined) expect(wire.includes(marker)).toBe(true);
-  });
+      if (wire !== undefined) expect(wire.includes(marker)).toBe(true);
+    },
+  );
 
   holds("UDP passes beside the mesh", async () => {
     const host = await podIp(strict, "server", family);

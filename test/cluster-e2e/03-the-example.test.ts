@@ -30,7 +30,18 @@ prepare(async () => {
   await meshed.ready(["server"]);
   target = await meshed.get("pod/server", ".status.podIP");
   // There is no internet here: it pings a pod of the cluster.
-  const run = ["run", "app", "--image=bash", "--command", "-o=json", "--dry-run=client", "--", "sh", "-c", `ping ${target}`];
+  const run = [
+    "run",
+    "app",
+    "--image=bash",
+    "--command",
+    "-o=json",
+    "--dry-run=client",
+    "--",
+    "sh",
+    "-c",
+    `ping ${target}`,
+  ];
   example = JSON.parse(await mesh.cluster.kubectl(run)) as Manifest;
 });
 cleanUp(async () => {

@@ -50,7 +50,12 @@ holds("a CronJob's pod completes too", async () => {
     metadata: { name: "nightly" },
     spec: {
       schedule: "0 3 * * *",
-      jobTemplate: { spec: { backoffLimit: 0, template: template("nightly", app(["first", SERVICE]), { spec: { restartPolicy: "Never" } }) } },
+      jobTemplate: {
+        spec: {
+          backoffLimit: 0,
+          template: template("nightly", app(["first", SERVICE]), { spec: { restartPolicy: "Never" } }),
+        },
+      },
     },
   };
   await space.apply(cronJob);
@@ -83,7 +88,10 @@ holds("a StatefulSet's pods reach each other by their pods' names", async () => 
   };
   await space.apply(service("peers", { headless: true, app: "peer" }), peers);
   await space.ready(["statefulset/peer"], "jsonpath={.status.readyReplicas}=2");
-  for (const [from, to] of [["peer-0", "peer-1"], ["peer-1", "peer-0"]] as const) {
+  for (const [from, to] of [
+    ["peer-0", "peer-1"],
+    ["peer-1", "peer-0"],
+  ] as const) {
     const target = url(`${to}.peers`, SERVER_PORTS.http);
     const grown = await mesh.growth(space, from, "outbound mtls", async () => {
       // The name is there once the pod is ready and the name server knows it.

@@ -1,6 +1,6 @@
 /** Nobody who calls notices that something is replaced: servers, clients, replicas of the operator, sidecars. */
 import { expect } from "bun:test";
-import { type ClusterNamespace, eventually, LocalCluster } from "../support/cluster.ts";
+import { type ClusterNamespace, eventually, type LocalCluster } from "../support/cluster.ts";
 import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
 import { app, deployment, podOf, server, service } from "../support/mesh-apps.ts";
 import { OPERATOR, SYSTEM } from "../support/names.ts";
@@ -57,88 +57,121 @@ async function unnoticed(act: () => Promise<unknown>): Promise<Tally> {
   return after;
 }
 
-holds("a rolling restart of the servers", async () => {
-  const olds = await space.podsOf("server");
-  const after = await unnoticed(async () => {
-    await space.kubectl(["rollout", "restart", "deployment/server"]);
-    await space.kubectl(["rollout", "status", "deployment/server", "--timeout=110s"], { timeout: 120_000 });
-    await space.kubectl(["wait", "--for=delete", ...olds.map((name) => `pod/${name}`), "--timeout=60s"], { timeout: 90_000 });
-  });
-  expect(Object.keys(after.by).length).toBeGreaterThanOrEqual(3);
-}, 240_000);
+holds(
+  "a rolling restart of the servers",
+  async () => {
+    const olds = await space.podsOf("server");
+    const after = await unnoticed(async () => {
+      await space.kubectl(["rollout", "restart", "deployment/server"]);
+      await space.kubectl(["rollout", "status", "deployment/server", "--timeout=110s"], { timeout: 120_000 });
+      await space.kubectl(["wait", "--for=delete", ...olds.map((name) => `pod/${name}`), "--timeout=60s"], {
+        timeout: 90_000,
+      });
+    });
+    expect(Object.keys(after.by).length).toBeGreaterThanOrEqual(3);
+  },
+  240_000,
+);
 
-holds("a rolling restart of clients, each of which ends without a failed request", async () => {
-  await space.apply(deployment("caller", app(["load", "http://server/?ms=20"]), { replicas: 2, spec: GRACE }));
-  await space.ready(["deployment/caller"], "condition=Available");
-  const olds = await space.podsOf("caller");
-  // Their last words come with the end of their logs, before the pods are gone.
-  const logs = olds.map((name) => space.kubectl(["logs", "-f", name], { timeout: 110_000 }));
-  await space.kubectl(["rollout", "restart", "deployment/caller"]);
-  await space.kubectl(["rollout", "status", "deployment/caller", "--timeout=110s"], { timeout: 120_000 });
-  for (const log of await Promise.all(logs)) {
-    const last = JSON.parse(log.trim().split("\n").at(-1) ?? "") as Tally;
-    expect([last.failed, last.errors]).toEqual([0, []]);
-    expect(last.ok).toBeGreaterThan(0);
-  }
-  await space.kubectl(["delete", "deployment/caller", "--wait=false"]);
-}, 240_000);
+holds(
+  "a rolling restart of clients, each of which ends without a failed request",
+  async () => {
+    await space.apply(deployment("caller", app(["load", "http://server/?ms=20"]), { replicas: 2, spec: GRACE }));
+    await space.ready(["deployment/caller"], "condition=Available");
+    const olds = await space.podsOf("caller");
+    // Their last words come with the end of their logs, before the pods are gone.
+    const logs = olds.map((name) => space.kubectl(["logs", "-f", name], { timeout: 110_000 }));
+    await space.kubectl(["rollout", "restart", "deployment/caller"]);
+    await space.kubectl(["rollout", "status", "deployment/caller", "--timeout=110s"], { timeout: 120_000 });
+    for (const log of await Promise.all(logs)) {
+      const last = JSON.parse(log.trim().split("\n").at(-1) ?? "") as Tally;
+      expect([last.failed, last.errors]).toEqual([0, []]);
+      expect(last.ok).toBeGreaterThan(0);
+    }
+    await space.kubectl(["delete", "deployment/caller", "--wait=false"]);
+  },
+  240_000,
+);
 
-holds("both replicas of the operator killed, one after the other", async () => {
-  await unnoticed(async () => {
-    for (const pod of await mesh.operatorPods()) {
-      await mesh.system(["delete", "pod", pod, "--grace-period=0", "--force"]);
+holds(
+  "both replicas of the operator killed, one after the other",
+  async () => {
+    await unnoticed(async () => {
+      for (const pod of await mesh.operatorPods()) {
+        await mesh.system(["delete", "pod", pod, "--grace-period=0", "--force"]);
+        await mesh.operatorReady();
+      }
+    });
+  },
+  240_000,
+);
+
+holds(
+  "the whole operator killed at once",
+  async () => {
+    await unnoticed(async () => {
+      await mesh.system([
+        "delete",
+        "pods",
+        "-l",
+        "app.kubernetes.io/component=operator",
+        "--grace-period=0",
+        "--force",
+      ]);
+      await requests(100);
       await mesh.operatorReady();
-    }
-  });
-}, 240_000);
+    });
+  },
+  240_000,
+);
 
-holds("the whole operator killed at once", async () => {
-  await unnoticed(async () => {
-    await mesh.system(["delete", "pods", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force"]);
-    await requests(100);
-    await mesh.operatorReady();
-  });
-}, 240_000);
+holds(
+  "a rolling restart of the operator, while pods are made that are meshed and get their certificates",
+  async () => {
+    await unnoticed(async () => {
+      await mesh.system(["rollout", "restart", OPERATOR]);
+      const names = Array.from({ length: 6 }, (_, index) => `during-${index}`);
+      for (const name of names) {
+        await space.apply(podOf(name, app(["idle"])));
+        await Bun.sleep(500);
+      }
+      await mesh.operatorReady();
+      await space.ready(names);
+      for (const name of names) {
+        expect(await space.get(`pod/${name}`, ".spec.initContainers[*].name")).toBe("tulle-init tulle-proxy");
+      }
+      await space.kubectl(["delete", "pods", ...names, "--wait=false"]);
+    });
+  },
+  240_000,
+);
 
-holds("a rolling restart of the operator, while pods are made that are meshed and get their certificates", async () => {
-  await unnoticed(async () => {
-    await mesh.system(["rollout", "restart", OPERATOR]);
-    const names = Array.from({ length: 6 }, (_, index) => `during-${index}`);
-    for (const name of names) {
-      await space.apply(podOf(name, app(["idle"])));
-      await Bun.sleep(500);
-    }
-    await mesh.operatorReady();
-    await space.ready(names);
-    for (const name of names) {
-      expect(await space.get(`pod/${name}`, ".spec.initContainers[*].name")).toBe("tulle-init tulle-proxy");
-    }
-    await space.kubectl(["delete", "pods", ...names, "--wait=false"]);
-  });
-}, 240_000);
-
-holds("a sidecar killed for want of memory comes back, and its pod with it", async () => {
-  const local = mesh.local;
-  if (local === undefined) return;
-  const victim = "victim";
-  await space.apply(podOf(victim, server()), service(victim));
-  await space.ready([victim]);
-  await eventually(() => space.exec("load", "curl", "-sS", "--fail", "-m", "5", `http://${victim}/`));
-  await exhaustMemory(local, (await proxyStatus(victim)).containerID);
-  const status = await eventually(async () => {
-    const now = await proxyStatus(victim);
-    return now.restartCount > 0 && now.ready ? now : undefined;
-  }, 60_000);
-  expect(status.lastState?.terminated?.reason).toBe("OOMKilled");
-  await space.ready([victim]);
-  const answer = await eventually(() => space.exec("load", "curl", "-sS", "--fail", "-m", "5", `http://${victim}/`));
-  expect(answer).toStartWith(`${victim} `);
-  // It calls, too: as the same workload, with a certificate of its own again.
-  const grown = await mesh.growth(space, victim, "outbound mtls", async () => {
-    await space.exec(victim, "curl", "-sS", "--fail", "-m", "5", "http://server/");
-  });
-  expect(grown).toBe(1);
-}, 180_000);
+holds(
+  "a sidecar killed for want of memory comes back, and its pod with it",
+  async () => {
+    const local = mesh.local;
+    if (local === undefined) return;
+    const victim = "victim";
+    await space.apply(podOf(victim, server()), service(victim));
+    await space.ready([victim]);
+    await eventually(() => space.exec("load", "curl", "-sS", "--fail", "-m", "5", `http://${victim}/`));
+    await exhaustMemory(local, (await proxyStatus(victim)).containerID);
+    const status = await eventually(async () => {
+      const now = await proxyStatus(victim);
+      return now.restartCount > 0 && now.ready ? now : undefined;
+    }, 60_000);
+    expect(status.lastState?.terminated?.reason).toBe("OOMKilled");
+    await space.ready([victim]);
+    const answer = await eventually(() => space.exec("load", "curl", "-sS", "--fail", "-m", "5", `http://${victim}/`));
+    expect(answer).toStartWith(`${victim} `);
+    // It calls, too: as the same workload, with a certificate of its own again.
+    const grown = await mesh.growth(space, victim, "outbound mtls", async () => {
+      await space.exec(victim, "curl", "-sS", "--fail", "-m", "5", "http://server/");
+    });
+    expect(grown).toBe(1);
+  },
+  180_000,
+);
 
 interface ContainerStatus {
   readonly name: string;

@@ -213,7 +213,9 @@ export class ClusterNamespace implements AsyncDisposable {
   async podOf(app: string): Promise<string> {
     const listed = await this.kubectl(["get", "pods", "-l", `app=${app}`, "-o", "json"]);
     const { items } = JSON.parse(listed) as { items: { metadata: { name: string; deletionTimestamp?: string } }[] };
-    const names = items.filter(({ metadata }) => metadata.deletionTimestamp === undefined).map((pod) => pod.metadata.name);
+    const names = items
+      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+      .map((pod) => pod.metadata.name);
     if (names.length !== 1 || names[0] === undefined) throw new Error(`pods of ${app}: ${names.join(", ") || "none"}`);
     return names[0];
   }

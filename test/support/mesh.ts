@@ -194,7 +194,12 @@ async function keepArtefacts(folder: string): Promise<string> {
   const shown = [
     ["get", "nodes,pods", "-A", "-o", "wide"],
     ["get", "events", "-A", "--sort-by=.lastTimestamp"],
-    ["get", "mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "yaml"],
+    [
+      "get",
+      "mutatingwebhookconfigurations,validatingadmissionpolicies,validatingadmissionpolicybindings",
+      "-o",
+      "yaml",
+    ],
     ...namespaces.map((namespace) => ["-n", namespace, "describe", "pods"]),
   ];
   for (const args of shown) {

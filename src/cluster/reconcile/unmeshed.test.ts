@@ -130,7 +130,7 @@ describe("a pod that should be meshed and is not", () => {
 });
 
 describe("what should be meshed", () => {
-  const pod = { namespace: "shop", labels: {}, hostNetwork: false, mirror: false };
+  const pod = { namespace: "shop", labels: {}, annotations: {}, hostNetwork: false };
   test.each([
     [true, pod, { "tulle.dev/inject": "enabled" }],
     [false, pod, {}],
@@ -138,7 +138,7 @@ describe("what should be meshed", () => {
     [false, { ...pod, labels: { "tulle.dev/inject": "enabled" } }, { "tulle.dev/inject": "disabled" }],
     [false, { ...pod, labels: { "tulle.dev/inject": "disabled" } }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, hostNetwork: true }, { "tulle.dev/inject": "enabled" }],
-    [false, { ...pod, mirror: true }, { "tulle.dev/inject": "enabled" }],
+    [false, { ...pod, annotations: { "kubernetes.io/config.mirror": "x" } }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, namespace: "kube-system" }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, namespace: "tulle-system" }, { "tulle.dev/inject": "enabled" }],
   ])("%p: %j in a namespace labelled %j", (wanted, one, labels) => {

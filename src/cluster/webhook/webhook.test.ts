@@ -25,6 +25,7 @@ const context: ReviewContext = {
     trustDomain: "cluster.local",
     operatorAddress: "tulle-operator.tulle-system.svc:15012",
   },
+  ownNamespace: "tulle-system",
   namespaceLabels: (name) => labels.get(name),
 };
 const pod = (metadata: object = {}, spec: object = {}) => ({
@@ -59,11 +60,11 @@ describe("a review", () => {
   test("of a pod in a meshed namespace patches it, echoes the uid and keeps unknown fields", () => {
     const object = pod();
     const answer = review(object);
-    expect(answer).toMatchObject({ outcome: "injected", uid: "u-1", allowed: true, patchType: "JSONPatch" });
+    expect(answer).toMatchObject({ outcome: "patched", uid: "u-1", allowed: true, patchType: "JSONPatch" });
     const meshed = patched(object, answer) as { spec: { initContainers: { name: string }[]; futureField: unknown } };
     expect(meshed.spec.initContainers.map((one) => one.name)).toEqual(["tulle-init", "tulle-proxy"]);
     expect(meshed.spec.futureField).toEqual({ kept: true });
-    expect(review(meshed)).toMatchObject({ outcome: "already", allowed: true });
+    expect(review(meshed)).toMatchObject({ outcome: "unchanged", allowed: true });
   });
 
   test.each([
@@ -72,19 +73,19 @@ describe("a review", () => {
     ["it opts out", pod({ labels: { "tulle.dev/inject": "disabled" } }), "meshed"],
   ])("lets a pod be as it is when %s", (_why, object, namespace) => {
     const answer = review(object, namespace);
-    expect(answer).toMatchObject({ outcome: "skipped", allowed: true });
+    expect(answer).toMatchObject({ outcome: "unchanged", allowed: true });
     expect(answer.patch).toBeUndefined();
   });
 
   test("injects a pod that asks for it in a namespace without a label, and one of a namespace that is not known yet", () => {
-    expect(review(pod({ labels: { "tulle.dev/inject": "enabled" } }), "plain").outcome).toBe("injected");
-    expect(review(pod(), "brand-new").outcome).toBe("injected");
+    expect(review(pod({ labels: { "tulle.dev/inject": "enabled" } }), "plain").outcome).toBe("patched");
+    expect(review(pod(), "brand-new").outcome).toBe("patched");
   });
 
   test("refuses a pod that cannot be meshed, with the reason and the way out", () => {
     const answer = review(pod({}, { containers: [{ name: "app", image: "x", securityContext: { runAsUser: 1337 } }] }));
     expect(answer).toMatchObject({ outcome: "refused", allowed: false });
-    expect(answer.status?.message).toMatch(/^tulle: container app runs as user 1337 \(.*another user/);
+    expect(answer.status?.message).toMatch(/^tulle: container app runs as user 1337\. .*another user/);
   });
 
   test.each([[null], [[]], ["x"], [{}], [{ request: {} }], [{ request: { uid: "u", object: [] } }]])(
@@ -154,7 +155,7 @@ describe("the server", () => {
     const { status, text } = await post(JSON.stringify(reviewOf(pod())));
     expect(status).toBe(200);
     expect((JSON.parse(text) as Answer).response.allowed).toBe(true);
-    expect(webhook.counts.get("injected")).toBe(1);
+    expect(webhook.counts.get("patched")).toBe(1);
   });
 
   test("shows a renewed certificate to the next connection, without a gap", async () => {

@@ -8,9 +8,9 @@
  *   idle              waits for its end
  */
 import { createHash } from "node:crypto";
+import { createSocket } from "node:dgram";
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import { createServer, type Server } from "node:net";
-import { createSocket } from "node:dgram";
 import { Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
 
 const NAME = process.env["HOSTNAME"] ?? "nameless";
@@ -65,7 +65,10 @@ function serve(): void {
     "127.0.0.1",
   );
   serveGrpcHealth(8083);
-  for (const [family, host] of [["udp4", "0.0.0.0"], ["udp6", "::"]] as const) {
+  for (const [family, host] of [
+    ["udp4", "0.0.0.0"],
+    ["udp6", "::"],
+  ] as const) {
     const socket = createSocket({ type: family, ipv6Only: true } as Parameters<typeof createSocket>[0]);
     socket.on("message", (data, from) => socket.send(data, from.port, from.address));
     socket.bind(5353, host);
@@ -96,7 +99,10 @@ function serveGrpcHealth(port: number): void {
   };
   // HealthCheckResponse {status: SERVING}.
   const serving = Buffer.from([0x08, 0x01]);
-  server.addService({ check }, { check: (_call: unknown, answer: (error: null, bytes: Buffer) => void) => answer(null, serving) });
+  server.addService(
+    { check },
+    { check: (_call: unknown, answer: (error: null, bytes: Buffer) => void) => answer(null, serving) },
+  );
   server.bindAsync(`[::]:${port}`, ServerCredentials.createInsecure(), (error) => {
     if (error !== null) throw error;
   });
