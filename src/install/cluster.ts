@@ -56,14 +56,9 @@ export async function list<T extends KubeObject>(
 }
 
 /** True when there was something to delete. */
-export async function remove(
-  { client, signal }: Cluster,
-  of: Resource<KubeObject>,
-  name: Name,
-  propagation: "Foreground" | "Background" = "Background",
-): Promise<boolean> {
+export async function remove({ client, signal }: Cluster, of: Resource<KubeObject>, name: Name): Promise<boolean> {
   try {
-    await client.delete(of, name, { signal, propagation });
+    await client.delete(of, name, { signal, propagation: "Background" });
     return true;
   } catch (error) {
     if (isKubeError(error, "not-found")) return false;

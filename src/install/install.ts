@@ -68,6 +68,10 @@ async function write(cluster: Cluster, given: Values, progress: Progress): Promi
 /** A namespace that somebody else made stays theirs: it is neither labelled nor, later, deleted. */
 async function objectsFor(cluster: Cluster, given: Values): Promise<readonly Manifest[]> {
   const there = await find(cluster, NAMESPACES, { name: cluster.namespace });
+  if (there?.metadata.deletionTimestamp !== undefined)
+    throw new InstallError("not-ready", `namespace ${cluster.namespace} is being deleted`, {
+      hint: `Wait until it is gone (kubectl wait --for=delete namespace/${cluster.namespace}), then try again.`,
+    });
   const ours = there === undefined || there.metadata.labels?.["app.kubernetes.io/part-of"] === "tulle";
   return ours ? renderForApply(given, cluster.namespace) : renderChart(given, cluster.namespace);
 }

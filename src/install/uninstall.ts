@@ -111,12 +111,25 @@ async function removeWritten(cluster: Cluster, { keepCa }: UninstallOptions, pro
 }
 
 /** Only the namespace that the chart made, and never with the CA in it. */
-async function removeNamespace(cluster: Cluster, { keepCa }: UninstallOptions, progress: Progress): Promise<void> {
+async function removeNamespace(
+  cluster: Cluster,
+  { keepCa, timeout }: UninstallOptions,
+  progress: Progress,
+): Promise<void> {
   const { namespace } = cluster;
+  const deadline = cluster.clock.now() + timeout;
   const there = await find(cluster, NAMESPACES, { name: namespace });
   if (there?.metadata.labels?.["app.kubernetes.io/part-of"] !== "tulle") return;
   progress.step(`Namespace ${namespace}`);
   if (keepCa) return progress.done(`kept, with the CA in Secret ${OPERATOR_NAMES.caSecret}`);
-  await remove(cluster, NAMESPACES, { name: namespace }, "Foreground");
+  await remove(cluster, NAMESPACES, { name: namespace });
+  while ((await find(cluster, NAMESPACES, { name: namespace })) !== undefined) {
+    progress.step(`Namespace ${namespace}`, "its last objects are ending");
+    if (cluster.clock.now() >= deadline)
+      throw new InstallError("not-ready", `namespace ${namespace} is still being deleted`, {
+        hint: `kubectl get namespace ${namespace} -o yaml says what holds it.`,
+      });
+    await cluster.sleep(LOOK_EVERY);
+  }
   progress.done("deleted");
 }

@@ -17,9 +17,15 @@ export interface CheckResult {
 
 const RANK: readonly Verdict[] = ["pass", "warn", "fail"];
 
-/** `before`: the checks of a cluster that is to get Tulle; else those of an installation. */
+/** `before`: the checks of a cluster that is to get Tulle; else those of an installation, where there is one. */
 export function runChecks(snapshot: Snapshot, phase: "before" | "after"): readonly CheckResult[] {
-  return CHECKS.filter(({ when }) => when === "always" || when === phase).map((check) => {
+  const there = !(snapshot.operator instanceof Unseen) && snapshot.operator !== undefined;
+  const asked = CHECKS.filter(({ when, id }) => {
+    // Without an operator there is one thing to say about the mesh, not ten.
+    if (when === "after" && phase === "after") return there || id === "operator";
+    return when === "always" || when === phase;
+  });
+  return asked.map((check) => {
     const findings = judge(check, snapshot);
     const verdict = findings.reduce<Verdict>(
       (worst, one) => (RANK.indexOf(one.verdict) > RANK.indexOf(worst) ? one.verdict : worst),
