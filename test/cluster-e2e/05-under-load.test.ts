@@ -169,7 +169,7 @@ async function exhaustMemory({ node }: LocalCluster, containerId: string): Promi
     root=/sys/fs/cgroup/memory; [ -d $root ] || root=/sys/fs/cgroup
     echo 1000 >/proc/$pid/oom_score_adj
     echo $$ >$root\${group##*:}/cgroup.procs
-    head -c 2g /dev/zero | timeout 20 tail >/dev/null & eating=$!
+    head -c 2G /dev/zero | timeout 20 tail >/dev/null & eating=$!
     while [ -d /proc/$pid ] && kill -0 $eating; do sleep 0.1; done
     kill $eating || true`;
   await node.run("bash", "-c", script);
