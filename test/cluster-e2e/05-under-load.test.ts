@@ -36,7 +36,7 @@ prepare(async () => {
 cleanUp(async () => space?.[Symbol.asyncDispose]());
 
 async function tally(): Promise<Tally> {
-  return JSON.parse(await space.exec("load", "curl", "-sS", "http://127.0.0.1:7071/")) as Tally;
+  return JSON.parse(await eventually(() => space.exec("load", "curl", "-sS", "http://127.0.0.1:7071/"))) as Tally;
 }
 
 /** Waits until that many more requests were answered; answers the tally. */
@@ -191,19 +191,21 @@ async function proxyStatus(pod: string): Promise<ContainerStatus> {
 }
 
 /**
- * In the container's own memory group a process eats what is left of its limit, spared by the kernel itself, so that the sidecar
- * is the one to be killed.
+ * In the container's own memory group a process eats what is left of its limit; the sidecar is marked as the one that the kernel
+ * shall kill for it.
  */
 async function exhaustMemory({ node }: LocalCluster, containerId: string): Promise<void> {
   const id = containerId.replace("containerd://", "");
   const script = `set -e
-    pid=$(ctr -n k8s.io tasks ls | awk -v id=${id} '$1 == id { print $2 }')
-    line=$(grep -E ':memory:|^0::' /proc/$pid/cgroup | head -n 1)
-    folder=/sys/fs/cgroup/memory; [ -d $folder ] || folder=/sys/fs/cgroup
-    echo $$ >$folder\${line##*:}/cgroup.procs
-    echo -1000 >/proc/$$/oom_score_adj
-    exec timeout 20 sh -c 'head -c 800m /dev/zero | tail & while [ -d /proc/'$pid' ]; do sleep 0.1; done; kill $!'`;
-  await node.run("sh", "-c", script);
+    pid=$(ctr -n k8s.io tasks ls | awk '$1 == "${id}" { print $2 }')
+    group=$(grep -E ':memory:|^0::' /proc/$pid/cgroup | head -n 1)
+    root=/sys/fs/cgroup/memory; [ -d $root ] || root=/sys/fs/cgroup
+    echo 1000 >/proc/$pid/oom_score_adj
+    echo $$ >$root\${group##*:}/cgroup.procs
+    head -c 2G /dev/zero | timeout 20 tail >/dev/null & eating=$!
+    while [ -d /proc/$pid ] && kill -0 $eating; do sleep 0.1; done
+    kill $eating || true`;
+  await node.run("bash", "-c", script);
 }
 
 // The mesh is whole again for whoever comes next.

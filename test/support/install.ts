@@ -1,45 +1,38 @@
-/** Puts Tulle into the cluster and takes it away again, as a user would: `bun test/support/install.ts [up|down]`. */
-import { givenValues, type Manifest, renderChart } from "../../src/install/index.ts";
-import { Cluster, eventually } from "./cluster.ts";
+/** Puts Tulle into the cluster and takes it away, by the commands that a user types: `bun test/support/install.ts up|down`. */
+import { Cluster, command, run } from "./cluster.ts";
+import { TULLE } from "./machine.ts";
 import { OPERATOR, SYSTEM } from "./names.ts";
+import type { ExecResult } from "./netns.ts";
 
 /** On a cluster of one's own it has to be there under this name. */
 const IMAGE = process.env["TULLE_IMAGE"] ?? "tulle:local";
 
-/** The objects of an installation; `set` as of `--set`. */
-export function installation(set: readonly string[] = []): readonly Manifest[] {
+/** The flags of every installation here; `set` as of `--set`. */
+export function valuesOf(set: readonly string[] = []): readonly string[] {
   const [repository = "", tag = ""] = IMAGE.split(/:(?=[^/:]+$)/);
-  const image = ["namespace.create=true", `image.repository=${repository}`, `image.tag=${tag}`];
-  return renderChart(givenValues({ set: [...image, ...set] }), SYSTEM);
+  return [`image.repository=${repository}`, `image.tag=${tag}`, ...set].flatMap((value) => ["--set", value]);
 }
 
-/** Applies it and waits until every replica is ready and the API server trusts the webhook. */
+/** Runs tulle against the cluster. Answers a failure too. */
+export function tulle(cluster: Cluster, args: readonly string[]): Promise<ExecResult> {
+  return command([TULLE, ...args, "--kubeconfig", cluster.kubeconfig], { timeout: 180_000 });
+}
+
+/** Returns once a new pod would be meshed. */
 export async function install(cluster: Cluster, set: readonly string[] = []): Promise<void> {
-  await cluster.kubectl(["apply", "-f", "-"], { input: list(installation(set)) });
+  const before = await cluster.tryKubectl(["-n", SYSTEM, "get", OPERATOR]);
+  const installed = await tulle(cluster, ["install", "--wait", "--timeout", "2m", ...valuesOf(set)]);
+  if (installed.status !== 0) throw new Error(`tulle install: ${installed.stderr}${installed.stdout}`);
+  if (before.status !== 0) return;
+  // The image may be another one under the same name.
+  await cluster.kubectl(["-n", SYSTEM, "rollout", "restart", OPERATOR]);
   await cluster.kubectl(["-n", SYSTEM, "rollout", "status", OPERATOR, "--timeout=110s"], { timeout: 120_000 });
-  await eventually(async () => ((await trusted(cluster)) ? true : undefined));
 }
 
-/** Removes every object of it; what it made itself (the CA, the bundles) goes with its namespaces. */
 export async function uninstall(cluster: Cluster): Promise<void> {
-  // What judges new pods goes first: nothing may be in the way of pods once nobody answers.
-  const objects = [...installation()].reverse();
-  await cluster.kubectl(["delete", "--ignore-not-found", "--timeout=110s", "-f", "-"], {
-    input: list(objects),
-    timeout: 120_000,
+  await run([TULLE, "uninstall", "--roll", "--yes", "--timeout", "2m", "--kubeconfig", cluster.kubeconfig], {
+    timeout: 180_000,
   });
-  const bundles = ["delete", "configmaps", "-A", "-l", "app.kubernetes.io/part-of=tulle"];
-  await cluster.kubectl(bundles);
-}
-
-async function trusted(cluster: Cluster): Promise<boolean> {
-  const found = await cluster.kubectl(["get", "mutatingwebhookconfiguration/tulle-injector", "-o", "json"]);
-  const { webhooks } = JSON.parse(found) as { webhooks: { clientConfig: { caBundle?: string } }[] };
-  return webhooks.every(({ clientConfig }) => (clientConfig.caBundle ?? "") !== "");
-}
-
-function list(items: readonly Manifest[]): string {
-  return JSON.stringify({ apiVersion: "v1", kind: "List", items });
 }
 
 if (import.meta.main) {
