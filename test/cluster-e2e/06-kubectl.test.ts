@@ -69,7 +69,8 @@ holds("kubectl cp brings files in and out", async () => {
 });
 
 holds("kubectl debug puts a container beside it, whose traffic is the pod's", async () => {
-  await space.kubectl(["debug", "server", "--image=tulle-test-apps:local", "-c", "guest", "--profile=general", "--", "idle"]);
+  const guest = ["--image=ubuntu:local", "-c", "guest", "--profile=general", "--", "sleep", "infinity"];
+  await space.kubectl(["debug", "server", ...guest]);
   await eventually(() => space.kubectl(["exec", "server", "-c", "guest", "--", "true"]));
   await space.apply(podOf("other", server()));
   await space.ready(["other"]);
