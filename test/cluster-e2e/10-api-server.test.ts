@@ -54,7 +54,6 @@ holds("200 pods made while the webhook's certificate is renewed again and again 
   await install(mesh.cluster, ["mesh.leafLifetime=20s"]);
   const serials = new Set<string>();
   const failed = await mesh.webhookFailures();
-  const patched = await mesh.operatorMetric("tulle_operator_admission_reviews_total", 'outcome="patched"');
   for (let from = 0; from < 200; from += 20) {
     // Nothing runs them: injection is done when they are admitted.
     await space.apply(...Array.from({ length: 20 }, (_, index) => unscheduled(`rotated-${from + index}`)));
@@ -67,8 +66,6 @@ holds("200 pods made while the webhook's certificate is renewed again and again 
   expect(new Set(lines)).toEqual(new Set(["tulle-init tulle-proxy"]));
   if (mesh.local !== undefined) expect(serials.size).toBeGreaterThanOrEqual(2);
   expect(await mesh.webhookFailures()).toBe(failed);
-  const more = (await mesh.operatorMetric("tulle_operator_admission_reviews_total", 'outcome="patched"')) - patched;
-  expect(more).toBeGreaterThanOrEqual(200);
   await space.kubectl(["delete", "pods", "-l", "app=unscheduled", "--wait=false"]);
 }, 240_000);
 
