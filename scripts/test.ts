@@ -1,6 +1,6 @@
 /**
- * Runs `bun test` over the given folders, one process a folder, and ends with `N passed, N failed` over all of them.
- * A folder whose process ends without having run a test, or is killed, counts as a failure.
+ * Runs `bun test` over the given folders or files, one process each, and ends with `N passed, N failed` over all of them.
+ * A process that ends without having run a test, or is killed, counts as a failure.
  */
 import { existsSync } from "node:fs";
 
@@ -8,12 +8,12 @@ let passed = 0;
 let failed = 0;
 for (const folder of process.argv.slice(2)) {
   if (!existsSync(folder)) {
-    process.stdout.write(`no such folder: ${folder}\n`);
+    process.stdout.write(`no such file or folder: ${folder}\n`);
     failed += 1;
     continue;
   }
   process.stdout.write(`\n== ${folder}\n`);
-  const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", `./${folder}/`], {
+  const child = Bun.spawn([process.execPath, "test", "--timeout", "120000", `./${folder}`], {
     stdin: "ignore",
     stdout: "inherit",
     stderr: "pipe",

@@ -1,8 +1,8 @@
 /** `tulle inject`: the meshed manifest on stdout, what was done on stderr. */
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { injectManifest } from "../inject/index.ts";
-import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS, TulleError } from "../mesh/index.ts";
+import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS } from "../mesh/index.ts";
+import { readManifest } from "./read-manifest.ts";
 import { VERSION } from "./version.ts";
 
 interface InjectOptions {
@@ -16,7 +16,8 @@ export function injectCommand(): Command {
     .summary("add the sidecar to the pods of a manifest")
     .description(
       "Adds the sidecar to every Pod and pod template of a YAML or JSON file ('-' is standard input) and prints the result.\n" +
-        "The text is spliced: comments, order and unknown fields stay byte for byte. Injecting twice changes nothing.",
+        "The text is spliced: comments, order and unknown fields stay byte for byte. Injecting twice changes nothing, and\n" +
+        "`tulle uninject` gives the input back.",
     )
     .argument("<file>", "manifest, or - for standard input")
     .option("--image <image>", "image of init container and sidecar", DEFAULT_IMAGE)
@@ -28,7 +29,7 @@ export function injectCommand(): Command {
     )
     .action((file: string, options: InjectOptions) => {
       const { text, results } = injectManifest(
-        read(file),
+        readManifest(file),
         {
           image: options.image,
           version: VERSION,
@@ -42,23 +43,8 @@ export function injectCommand(): Command {
       for (const result of results) {
         const why = result.why === undefined ? "" : ` (${result.why})`;
         process.stderr.write(`${result.kind}/${result.name}: ${result.outcome}${why}\n`);
+        for (const warning of result.warnings) process.stderr.write(`  warning: ${warning}\n`);
       }
       if (results.length === 0) process.stderr.write("no pods in it: nothing to inject\n");
     });
-}
-
-function read(file: string): string {
-  try {
-    return readFileSync(file === "-" ? 0 : file, "utf8");
-  } catch (cause) {
-    throw new TulleError(
-      "no-such-file",
-      `cannot read ${file}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      {
-        exitCode: 2,
-        hint: "Name a file that exists, or - for standard input.",
-        cause,
-      },
-    );
-  }
 }

@@ -31,6 +31,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "add the sidecar to the pods of a manifest",
     load: async () => (await import("./inject.ts")).injectCommand(),
   },
+  uninject: {
+    summary: "take the sidecar out of the pods of a manifest",
+    load: async () => (await import("./uninject.ts")).uninjectCommand(),
+  },
   install: {
     summary: "put the operator into a cluster",
     load: async () => (await import("./install.ts")).installCommand(),

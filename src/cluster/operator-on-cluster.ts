@@ -7,6 +7,7 @@ import { Operator } from "../operator/index.ts";
 import type { ClusterConfig } from "./config.ts";
 import { ClusterError } from "./errors.ts";
 import { UnmeshedReconciler } from "./reconcile/unmeshed.ts";
+import { Replicas } from "./replicas.ts";
 import { meshRanges, readServiceCidrs } from "./sources/ranges.ts";
 import { ClusterSources } from "./sources/sources.ts";
 import { serveStatus } from "./status-server.ts";
@@ -134,6 +135,7 @@ class Replica {
         ranges,
         unfit: () => guard.problem,
         host: `${NAME}.${namespace}.svc`,
+        pod: { namespace },
         listen: { hosts: ["::"], port: PORTS.operatorGrpc },
         ips: [],
         clock,
@@ -141,6 +143,17 @@ class Replica {
       }),
     );
     this.#operator = operator;
+    this.#open.use(
+      new Replicas({
+        sources: this.#sources,
+        operator,
+        namespace,
+        podName: this.#config.podName,
+        roots: () => authority.bundle().pem(),
+        clock,
+        logger,
+      }),
+    );
     this.#followRanges(operator, () => JSON.stringify(ranges()));
     this.#webhook = this.#open.use(
       new WebhookServer({
@@ -149,6 +162,7 @@ class Replica {
         material: () => operator.material,
         context: {
           config: this.#injection(),
+          ownNamespace: namespace,
           namespaceLabels: (name) => this.#sources.namespaces.get(name),
         },
         clock,

@@ -9,6 +9,10 @@ export const INJECT_CODES = {
   "other-mesh": "Take the other mesh's sidecar out first: two meshes would capture each other's traffic.",
   "name-taken": "Rename it: names that begin with tulle- belong to the mesh.",
   "bad-annotation": "Mend the annotation, or leave it out.",
+  "bad-label": "Write enabled or disabled, or leave the label out.",
+  "shared-processes":
+    "Give every container runAsUser (neither 0 nor 1337), allowPrivilegeEscalation: false and no privileges, or label the pod tulle.dev/inject: disabled.",
+  "bad-record": "Start from the manifest that was injected: what uninject needs was changed by hand.",
   "not-linux": "Only Linux pods can be meshed; label this one tulle.dev/inject: disabled.",
   "bad-pod": "Mend the manifest: the pod would be refused by any cluster.",
   "malformed-yaml": "Mend the text, then run the command again.",

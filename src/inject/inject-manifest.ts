@@ -1,21 +1,10 @@
 /** Manifests in, meshed manifests out: finds the pods of every document and splices the sidecar into the text. */
-import { isMap, isSeq, LineCounter, type Node, parseAllDocuments } from "yaml";
-import { InjectError } from "./errors.ts";
 import { injectPod } from "./inject-pod.ts";
-import { isObject } from "./json.ts";
+import type { JsonObject } from "./json.ts";
+import { onPod, parseManifest, podsOf } from "./manifest.ts";
+import { type Cut, encodeOriginal } from "./original.ts";
 import type { InjectConfig } from "./sidecar.ts";
-import { type Splice, splicesOf, spliceText } from "./splice.ts";
-
-/** Where a kind keeps its pod template; an empty path is the object itself. */
-const POD_PATHS: Readonly<Record<string, readonly string[]>> = {
-  Pod: [],
-  Deployment: ["spec", "template"],
-  StatefulSet: ["spec", "template"],
-  DaemonSet: ["spec", "template"],
-  ReplicaSet: ["spec", "template"],
-  Job: ["spec", "template"],
-  CronJob: ["spec", "jobTemplate", "spec", "template"],
-};
+import { inOrder, type Splice, splicesOf, spliceText } from "./splice.ts";
 
 export interface InjectResult {
   readonly kind: string;
@@ -25,6 +14,7 @@ export interface InjectResult {
   readonly line: number;
   readonly outcome: "injected" | "already" | "disabled";
   readonly why?: string;
+  readonly warnings: readonly string[];
 }
 
 export interface InjectedManifest {
@@ -33,64 +23,67 @@ export interface InjectedManifest {
   readonly results: readonly InjectResult[];
 }
 
+/** Stands in the spliced text for the record of the splices themselves. */
+const RECORD = "the-record-goes-here";
+
 /** Injects every pod of the text. One that must not be injected refuses the whole text: throws InjectError with `name:line:column`. */
 export function injectManifest(text: string, config: InjectConfig, name = "-"): InjectedManifest {
-  const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false });
-  const lineEnd = text.includes("\r\n") ? "\r\n" : "\n";
+  const manifest = parseManifest(text, name);
   const splices: Splice[] = [];
   const results: InjectResult[] = [];
-  const place = (offset: number) => {
-    const { line, col } = lines.linePos(offset);
-    return `${name}:${line}:${col}`;
-  };
-  for (const document of "empty" in documents ? [] : documents) {
-    const broken = document.errors[0];
-    if (broken !== undefined)
-      throw new InjectError("malformed-yaml", `${place(broken.pos[0])}: malformed YAML: ${broken.message}`);
-    for (const node of objectsOf(document.contents as Node | null)) {
-      const kind = String(isMap(node) ? node.get("kind") : "");
-      const path = Object.hasOwn(POD_PATHS, kind) ? POD_PATHS[kind] : undefined;
-      if (path === undefined || !isMap(node)) continue;
-      const offset = node.range?.[0] ?? 0;
-      const whole: unknown = node.toJS(document, { maxAliasCount: 100 });
-      const metadata = isObject(whole) && isObject(whole["metadata"]) ? whole["metadata"] : {};
-      const subject = `${kind}/${String(metadata["name"] ?? metadata["generateName"] ?? "?")}`;
-      try {
-        const template: unknown = path.reduce<unknown>(
-          (value, step) => (isObject(value) ? value[step] : undefined),
-          whole,
-        );
-        const target = path.length === 0 ? node : (node.getIn(path, true) as Node | undefined);
-        if (!isObject(template) || target === undefined)
-          throw new InjectError("bad-pod", `${path.join(".")} is missing`);
-        const injection = injectPod(template, config);
-        if (injection.outcome === "injected") {
-          const prefix = path.map((step) => `/${step}`).join("");
-          const patch = injection.patch.map((one) => ({ ...one, path: prefix + one.path }));
-          splices.push(...splicesOf(text, lineEnd, document, node, patch));
-        }
-        results.push({
-          kind,
-          name: String(metadata["name"] ?? metadata["generateName"] ?? ""),
-          namespace: typeof metadata["namespace"] === "string" ? metadata["namespace"] : undefined,
-          line: lines.linePos(offset).line,
-          outcome: injection.outcome,
-          ...(injection.outcome === "disabled" ? { why: injection.why } : {}),
-        });
-      } catch (error) {
-        if (!(error instanceof InjectError)) throw error;
-        throw new InjectError(error.code, `${place(offset)}: ${subject}: ${error.message}`);
+  for (const holder of manifest.documents.flatMap((document) => [...podsOf(document)])) {
+    onPod(manifest, holder, () => {
+      let was: JsonObject = {};
+      const injection = injectPod(holder.pod(), config, (found) => {
+        was = found;
+        return RECORD;
+      });
+      const { kind, namespace, document, node, offset, at } = holder;
+      const about = { kind, name: holder.name, namespace, line: manifest.lineOf(offset) };
+      if (injection.outcome === "injected") {
+        const patch = injection.patch.map((one) => ({ ...one, path: at + one.path }));
+        splices.push(...recorded(text, splicesOf(text, manifest.lineEnd, document, node, patch), was));
+        results.push({ ...about, outcome: "injected", warnings: injection.warnings });
+      } else if (injection.outcome === "repaired") {
+        const again = "it was changed after it was injected: `tulle uninject` it, then inject it again";
+        results.push({ ...about, outcome: "already", warnings: [again] });
+      } else {
+        const why = injection.outcome === "disabled" ? { why: injection.why } : {};
+        results.push({ ...about, outcome: injection.outcome, ...why, warnings: [] });
       }
-    }
+    });
   }
   return { text: spliceText(text, splices), results };
 }
 
-/** The document itself, or the items of a List, however deep. */
-function objectsOf(node: Node | null): readonly Node[] {
-  if (node === null) return [];
-  if (!isMap(node) || node.get("kind") !== "List") return [node];
-  const items = node.get("items", true);
-  return isSeq(items) ? items.items.flatMap((item) => objectsOf(item as Node)) : [];
+/** The splices of one pod, with their own record in the place that was left for it. */
+function recorded(source: string, unordered: readonly Splice[], was: JsonObject): readonly Splice[] {
+  const splices = inOrder(unordered);
+  const own = splices.findIndex((splice) => splice.text.includes(RECORD));
+  const text = (splices[own] as Splice).text;
+  // In JSON the token has quotes around it.
+  const bare = text.indexOf(RECORD);
+  const quoted = text[bare - 1] === '"';
+  const opens = quoted ? bare - 1 : bare;
+  const closes = bare + RECORD.length + (quoted ? 1 : 0);
+  const cuts: Cut[] = [];
+  let grown = 0;
+  const starts = splices.map((splice) => {
+    const start = splice.offset + grown;
+    grown += splice.text.length - splice.remove;
+    return start;
+  });
+  const valueStart = (starts[own] as number) + opens;
+  const valueEnd = (starts[own] as number) + closes;
+  splices.forEach((splice, index) => {
+    const start = starts[index] as number;
+    const end = start + splice.text.length;
+    const replaced = source.slice(splice.offset, splice.offset + splice.remove);
+    const from = start - (index <= own ? valueStart : valueEnd);
+    const to = end - (index < own ? valueStart : valueEnd);
+    cuts.push(replaced === "" ? [from, to] : [from, to, replaced]);
+  });
+  const value = encodeOriginal({ was, cuts });
+  const written = quoted ? JSON.stringify(value) : `'${value.replaceAll("'", "''")}'`;
+  return splices.with(own, { ...(splices[own] as Splice), text: text.slice(0, opens) + written + text.slice(closes) });
 }

@@ -1,14 +1,12 @@
-/** JSON patches (RFC 6902), as far as the injector makes them: additions only, so that unknown fields survive. */
+/** JSON patches (RFC 6902), as far as the injector makes them: no `replace` of lists, so that unknown fields survive. */
 import { isObject } from "./json.ts";
 
-export interface PatchOperation {
-  readonly op: "add";
-  /** JSON pointer (RFC 6901). */
-  readonly path: string;
-  readonly value: unknown;
-}
+export type PatchOperation =
+  /** Into a list before an index, or as a member of an object, whose old value it replaces (RFC 6902 §4.1). */
+  | { readonly op: "add"; readonly path: string; readonly value: unknown }
+  | { readonly op: "remove"; readonly path: string };
 
-/** One step of a JSON pointer, escaped (RFC 6901 §3). */
+/** One JSON pointer, its steps escaped (RFC 6901 §3). */
 export function pointer(...steps: readonly (string | number)[]): string {
   return steps.map((step) => `/${String(step).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 }
@@ -23,19 +21,30 @@ export function stepsOf(path: string): readonly string[] {
 
 /** A patched copy; what the patch does not touch is shared with the original. Throws RangeError on a path that is not there. */
 export function applyPatch<T>(target: T, patch: readonly PatchOperation[]): T {
-  return patch.reduce<unknown>((value, operation) => add(value, stepsOf(operation.path), operation), target) as T;
+  return patch.reduce<unknown>((value, operation) => apply(value, stepsOf(operation.path), operation), target) as T;
 }
 
-function add(target: unknown, steps: readonly string[], operation: PatchOperation): unknown {
+function apply(target: unknown, steps: readonly string[], operation: PatchOperation): unknown {
   const [step, ...rest] = steps;
-  if (step === undefined) return operation.value;
+  if (step === undefined) {
+    if (operation.op === "add") return operation.value;
+    throw new RangeError("a patch cannot remove the whole");
+  }
   if (Array.isArray(target)) {
     const index = Number(step);
-    if (!Number.isInteger(index) || index < 0 || index > target.length) throw new RangeError(`no ${operation.path}`);
-    return rest.length === 0
-      ? target.toSpliced(index, 0, operation.value)
-      : target.with(index, add(target[index], rest, operation));
+    const last = target.length - (rest.length === 0 && operation.op === "add" ? 0 : 1);
+    if (!Number.isInteger(index) || index < 0 || index > last) throw new RangeError(`no ${operation.path}`);
+    if (rest.length > 0) return target.with(index, apply(target[index], rest, operation));
+    return operation.op === "add" ? target.toSpliced(index, 0, operation.value) : target.toSpliced(index, 1);
   }
   if (!isObject(target)) throw new RangeError(`no ${operation.path}`);
-  return { ...target, [step]: add(target[step], rest, operation) };
+  if (rest.length === 0 && operation.op === "remove") {
+    if (!Object.hasOwn(target, step)) throw new RangeError(`no ${operation.path}`);
+    const { [step]: _removed, ...kept } = target;
+    return kept;
+  }
+  return {
+    ...target,
+    [step]: rest.length === 0 ? (operation as { value: unknown }).value : apply(target[step], rest, operation),
+  };
 }

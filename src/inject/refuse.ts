@@ -41,7 +41,7 @@ export function refuse(metadata: JsonObject, spec: JsonObject): void {
       throw new InjectError("bad-pod", `spec.${list} is not a list of objects`);
     }
   }
-  if (textAt(objectAt(spec, "os"), "name") === "windows") throw new InjectError("not-linux", "it is a Windows pod");
+  if (isWindows(spec)) throw new InjectError("not-linux", "it is a Windows pod");
   if (spec["hostNetwork"] === true) {
     throw new InjectError("host-network", "it uses hostNetwork: its rules would capture the node's traffic");
   }
@@ -49,6 +49,7 @@ export function refuse(metadata: JsonObject, spec: JsonObject): void {
     throw new InjectError("proxy-uid", `the pod runs as user ${PROXY_UID}`);
   }
   const containers = [...objectsAt(spec, "initContainers"), ...objectsAt(spec, "containers")];
+  refuseSharedProcesses(spec, containers);
   const annotations = objectAt(metadata, "annotations");
   for (const { mesh, containers: names, annotation } of OTHER_MESHES) {
     const found = containers
@@ -83,4 +84,33 @@ function refuseContainer(container: JsonObject): void {
       }
     }
   }
+}
+
+/** Said by the pod's os or by the node it selects. */
+export function isWindows(spec: JsonObject): boolean {
+  const os = textAt(objectAt(spec, "os"), "name") ?? textAt(objectAt(spec, "nodeSelector"), "kubernetes.io/os");
+  return os === "windows";
+}
+
+/**
+ * Where the proxy's process can be seen, a container that is root, or may become user 1337 in another way, can read the
+ * private key from its memory (ptrace(2): same user, no capability needed). See docs/adr/0008.
+ */
+function refuseSharedProcesses(spec: JsonObject, containers: readonly JsonObject[]): void {
+  const shared = ["shareProcessNamespace", "hostPID"].find((field) => spec[field] === true);
+  if (shared === undefined) return;
+  const pod = objectAt(spec, "securityContext");
+  const open = containers.find((container) => {
+    const own = objectAt(container, "securityContext");
+    const user = own["runAsUser"] ?? pod["runAsUser"];
+    return (
+      typeof user !== "number" || user === 0 || own["allowPrivilegeEscalation"] !== false || own["privileged"] === true
+    );
+  });
+  if (open === undefined) return;
+  const name = textAt(open, "name") ?? "";
+  throw new InjectError(
+    "shared-processes",
+    `with ${shared}, container ${name} could read the sidecar's private key from its memory`,
+  );
 }

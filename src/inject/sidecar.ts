@@ -1,5 +1,6 @@
 /** What is added to a pod: the init container, the sidecar and their volumes, in Kubernetes' own shapes. */
 import {
+  type AppProbes,
   ENV,
   IDENTITY_DIRECTORY,
   IDENTITY_VOLUME,
@@ -15,6 +16,8 @@ import {
   TRUST_BUNDLE_CONFIG_MAP,
 } from "../mesh/index.ts";
 import type { PodSettings } from "./annotations.ts";
+import { encodeProbes } from "./probes.ts";
+import { parseQuantity, type Quantity } from "./quantity.ts";
 
 /** What one mesh gives to every sidecar. */
 export interface InjectConfig {
@@ -36,9 +39,11 @@ export function initContainer(config: InjectConfig, settings: PodSettings): obje
   const args = ["init"];
   if (settings.skipInboundPorts !== undefined) args.push(`--skip-inbound-ports=${settings.skipInboundPorts}`);
   if (settings.skipOutboundPorts !== undefined) args.push(`--skip-outbound-ports=${settings.skipOutboundPorts}`);
+  if (settings.skipInboundCidrs !== undefined) args.push(`--skip-inbound-cidrs=${settings.skipInboundCidrs}`);
+  if (settings.skipOutboundCidrs !== undefined) args.push(`--skip-outbound-cidrs=${settings.skipOutboundCidrs}`);
   return {
     name: INIT_CONTAINER,
-    image: config.image,
+    image: settings.image ?? config.image,
     args,
     resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { cpu: "500m", memory: "256Mi" } },
     securityContext: {
@@ -57,12 +62,12 @@ export function initContainer(config: InjectConfig, settings: PodSettings): obje
 }
 
 /** A native sidecar: starts before the application and outlives it. */
-export function proxyContainer(config: InjectConfig, settings: PodSettings): object {
+export function proxyContainer(config: InjectConfig, settings: PodSettings, probes: AppProbes): object {
   const ready = { httpGet: { path: "/healthz/ready", port: PORTS.readiness } };
   const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
   return {
     name: PROXY_CONTAINER,
-    image: config.image,
+    image: settings.image ?? config.image,
     args: ["proxy"],
     restartPolicy: "Always",
     env: [
@@ -75,6 +80,7 @@ export function proxyContainer(config: InjectConfig, settings: PodSettings): obj
       { name: ENV.trustDomain, value: config.trustDomain },
       { name: ENV.operatorAddress, value: config.operatorAddress },
       ...(settings.logLevel === undefined ? [] : [{ name: ENV.logLevel, value: settings.logLevel }]),
+      ...(Object.keys(probes).length === 0 ? [] : [probesVariable(probes)]),
     ],
     ports: [
       { name: "tulle-hbone", containerPort: PORTS.hbone },
@@ -84,7 +90,7 @@ export function proxyContainer(config: InjectConfig, settings: PodSettings): obj
     // An hour: an absent operator must not send new pods into restart back-off.
     startupProbe: { ...ready, periodSeconds: 1, failureThreshold: 3600 },
     readinessProbe: { ...ready, periodSeconds: 10 },
-    resources: { requests: { cpu: "20m", memory: "64Mi" }, limits: { memory: "512Mi" } },
+    resources: resources(settings),
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { drop: ["ALL"] },
@@ -99,6 +105,29 @@ export function proxyContainer(config: InjectConfig, settings: PodSettings): obj
       { name: RUN_VOLUME, mountPath: RUN_DIRECTORY },
       { name: IDENTITY_VOLUME, mountPath: IDENTITY_DIRECTORY, readOnly: true },
     ],
+  };
+}
+
+/** The variable by which the proxy learns of the application's probes. */
+export function probesVariable(probes: AppProbes): { readonly name: string; readonly value: string } {
+  return { name: ENV.probes, value: encodeProbes(probes) };
+}
+
+/** The defaults give way to what the pod says: a request above its limit would be refused by the API server. */
+function resources({ cpuRequest, cpuLimit, memoryRequest, memoryLimit }: PodSettings): object {
+  const lower = (text: string, limit: Quantity | undefined) =>
+    limit !== undefined && limit.value < (parseQuantity(text)?.value ?? 0) ? limit.text : text;
+  const higher = (text: string, request: Quantity | undefined) =>
+    request !== undefined && request.value > (parseQuantity(text)?.value ?? 0) ? request.text : text;
+  return {
+    requests: {
+      cpu: cpuRequest?.text ?? lower("20m", cpuLimit),
+      memory: memoryRequest?.text ?? lower("64Mi", memoryLimit),
+    },
+    limits: {
+      ...(cpuLimit === undefined ? {} : { cpu: cpuLimit.text }),
+      memory: memoryLimit?.text ?? higher("512Mi", memoryRequest),
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /**
- * A JSON patch applied to YAML text: every addition becomes an insertion at an offset, so that each byte that was
- * there is still there, in its order. Block style is answered in block style, flow style and JSON in JSON.
+ * A JSON patch applied to YAML text: every addition becomes an insertion at an offset, so that each byte that was there is
+ * still there, in its order; only a handler that gives way to another is replaced. Block style is answered in block
+ * style, flow style and JSON in JSON.
  */
 import {
   type Document,
@@ -18,7 +19,7 @@ import {
 import { InjectError } from "./errors.ts";
 import { type PatchOperation, stepsOf } from "./patch.ts";
 
-/** `text` goes in at `offset`; `remove` bytes there (a written-out `null`) go away. */
+/** `text` goes in at `offset`; `remove` characters there (a written-out `null`, a handler) go away. */
 export interface Splice {
   readonly offset: number;
   readonly text: string;
@@ -41,14 +42,34 @@ export function splicesOf(
   const shared = sharedAnchors(document);
   const splices: Splice[] = [];
   const collections = new Map<Node, Collection>();
+  let removed: { readonly parent: Node; readonly pair: Pair<Node, Node | null> } | undefined;
   for (const operation of patch) {
     const steps = stepsOf(operation.path);
     const last = steps.at(-1) as string;
     const parent = descend(root, steps.slice(0, -1), shared, operation.path);
+    if (operation.op === "remove") {
+      const pair = isMap(parent) ? pairAt(parent, last) : undefined;
+      if (pair === undefined) throw new InjectError("odd-yaml", `${operation.path} cannot be taken out`);
+      // What takes its place comes next.
+      removed = { parent, pair };
+      continue;
+    }
     if (isMap(parent)) {
-      const pair = parent.items.find((one) => isScalar(one.key) && one.key.value === last);
+      const pair = pairAt(parent, last);
+      const gone = removed?.parent === parent ? removed.pair : undefined;
+      if (gone !== undefined && pair === undefined) {
+        splices.push(swap(source, parent, gone, last, operation.value, shared));
+        removed = undefined;
+        continue;
+      }
+      if (removed !== undefined) throw new InjectError("odd-yaml", `${operation.path} is there twice`);
       if (pair !== undefined) {
-        splices.push(fill(source, parent, pair as Pair<Node, Node | null>, operation.value, lineEnd));
+        const filled = isScalar(pair.value) ? pair.value.value !== null : pair.value !== null;
+        splices.push(
+          filled
+            ? swap(source, parent, pair, last, operation.value, shared)
+            : fill(source, parent, pair, operation.value, lineEnd),
+        );
         continue;
       }
     } else if (!isSeq(parent)) {
@@ -66,11 +87,16 @@ export function splicesOf(
   return splices;
 }
 
+/** By their place in the text. */
+export function inOrder(splices: readonly Splice[]): readonly Splice[] {
+  return splices.toSorted((a, b) => a.offset - b.offset);
+}
+
 /** The text with all splices done. */
 export function spliceText(source: string, splices: readonly Splice[]): string {
   const parts: string[] = [];
   let at = 0;
-  for (const splice of splices.toSorted((a, b) => a.offset - b.offset)) {
+  for (const splice of inOrder(splices)) {
     parts.push(source.slice(at, splice.offset), splice.text);
     at = splice.offset + splice.remove;
   }
@@ -99,6 +125,70 @@ function sharedAnchors(document: Document): ReadonlySet<string> {
     },
   });
   return used;
+}
+
+function pairAt(map: YAMLMap, key: string): Pair<Node, Node | null> | undefined {
+  return map.items.find((one) => isScalar(one.key) && one.key.value === key) as Pair<Node, Node | null> | undefined;
+}
+
+/** One pair in another's place, on one line; a comment behind the old one stays. */
+function swap(
+  source: string,
+  parent: YAMLMap,
+  old: Pair<Node, Node | null>,
+  key: string,
+  value: unknown,
+  shared: ReadonlySet<string>,
+): Splice {
+  visit(old.value, {
+    Node(_key, node) {
+      if (!isAlias(node) && node.anchor !== undefined && shared.has(node.anchor)) {
+        throw new InjectError("shared-node", `${key} would replace &${node.anchor}, which is used elsewhere too`);
+      }
+    },
+  });
+  const start = old.key.range?.[0];
+  const end = endOf(source, old);
+  if (start === undefined || end === undefined || isExplicit(source, old)) {
+    throw new InjectError(
+      "odd-yaml",
+      `${String((old.key as { value?: unknown }).value)} is written with ?, and cannot be replaced`,
+    );
+  }
+  const text =
+    parent.flow === true
+      ? `${JSON.stringify(key)}: ${JSON.stringify(value)}`
+      : `${key}: ${stringify(value, { collectionStyle: "flow", lineWidth: 0, aliasDuplicateObjects: false }).trimEnd()}`;
+  return { offset: start, text, remove: end - start };
+}
+
+/** Behind the last character of a pair, without the comments and the line ends that a block collection counts in. */
+function endOf(source: string, pair: Pair<Node, Node | null>): number | undefined {
+  const { key, value } = pair;
+  const keyEnd = key.range?.[1];
+  const valueRange = value?.range;
+  if (keyEnd === undefined) return undefined;
+  // A null that is not written: its place may be behind a comment.
+  if (!valueRange || valueRange[0] === valueRange[1]) return source.indexOf(":", keyEnd) + 1;
+  if (isMap(value) && value.flow !== true) {
+    const last = value.items.at(-1);
+    if (last !== undefined) return endOf(source, last as Pair<Node, Node | null>);
+  }
+  if (isSeq(value) && value.flow !== true) {
+    const last = value.items.at(-1);
+    if (isMap(last) && last.flow !== true && last.items.length > 0) {
+      return endOf(source, last.items.at(-1) as Pair<Node, Node | null>);
+    }
+    if (last !== undefined) return (last as Node).range?.[1];
+  }
+  // The range of a block scalar has its line ends.
+  return valueRange[0] + source.slice(valueRange[0], valueRange[1]).trimEnd().length;
+}
+
+/** Written with `? key`, so that its value follows on a line of its own. */
+function isExplicit(source: string, pair: Pair<Node, Node | null>): boolean {
+  const end = pair.key.range?.[1] ?? 0;
+  return !/^[ \t]*:/.test(source.slice(end, source.indexOf(":", end) + 1));
 }
 
 /** A key that is there with a null value: the value goes behind its colon. */

@@ -105,7 +105,7 @@ export interface ContainerSpec {
   readonly startupProbe?: Probe;
   readonly readinessProbe?: Probe;
   readonly livenessProbe?: Probe;
-  readonly lifecycle?: { readonly postStart?: ExecHandler; readonly preStop?: ExecHandler };
+  readonly lifecycle?: { readonly postStart?: LifecycleHandler; readonly preStop?: LifecycleHandler };
   /** On an init container: a native sidecar. */
   readonly restartPolicy?: "Always";
   readonly volumeMounts?: readonly VolumeMount[];
@@ -140,19 +140,24 @@ export interface ContainerSecurityContext {
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
 }
 
-export interface ExecHandler {
-  readonly exec: { readonly command: readonly string[] };
+/** Exactly one of exec and httpGet. */
+export interface LifecycleHandler {
+  readonly exec?: { readonly command: readonly string[] };
+  readonly httpGet?: HttpGet;
 }
 
-/** Exactly one of httpGet, tcpSocket and exec; times in seconds. */
+export interface HttpGet {
+  readonly path?: string;
+  readonly port: number | string;
+  readonly scheme?: "HTTP" | "HTTPS";
+  readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
+}
+
+/** Exactly one of httpGet, tcpSocket, grpc and exec; times in seconds. */
 export interface Probe {
-  readonly httpGet?: {
-    readonly path?: string;
-    readonly port: number | string;
-    readonly scheme?: "HTTP" | "HTTPS";
-    readonly httpHeaders?: readonly { readonly name: string; readonly value: string }[];
-  };
+  readonly httpGet?: HttpGet;
   readonly tcpSocket?: { readonly port: number | string };
+  readonly grpc?: { readonly port: number; readonly service?: string };
   readonly exec?: { readonly command: readonly string[] };
   readonly initialDelaySeconds?: number;
   readonly periodSeconds?: number;

@@ -4,6 +4,7 @@ export * from "./ip.ts";
 export * from "./log.ts";
 export * from "./names.ts";
 export * from "./ports.ts";
+export * from "./probes.ts";
 export * from "./reasons.ts";
 export * from "./store.ts";
 export * from "./time.ts";

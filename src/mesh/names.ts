@@ -6,9 +6,8 @@ export const INJECT_LABEL = "tulle.dev/inject";
 export const MODE_LABEL = "tulle.dev/mode";
 /** Pod annotation that the injector leaves: the version that injected it. */
 export const INJECTED_ANNOTATION = "tulle.dev/injected";
-export const SKIP_INBOUND_PORTS_ANNOTATION = "tulle.dev/skip-inbound-ports";
-export const SKIP_OUTBOUND_PORTS_ANNOTATION = "tulle.dev/skip-outbound-ports";
-export const LOG_LEVEL_ANNOTATION = "tulle.dev/log-level";
+/** Pod annotation that the injector leaves when it needs it: what `tulle uninject` has to put back. */
+export const ORIGINAL_ANNOTATION = "tulle.dev/original";
 
 export const INIT_CONTAINER = "tulle-init";
 export const PROXY_CONTAINER = "tulle-proxy";
@@ -78,4 +77,6 @@ export const ENV = {
   trustDomain: "TULLE_TRUST_DOMAIN",
   operatorAddress: "TULLE_OPERATOR_ADDRESS",
   logLevel: "TULLE_LOG_LEVEL",
+  /** The application's probes and lifecycle handlers that the proxy makes: `AppProbes` as JSON; unset means none. */
+  probes: "TULLE_PROBES",
 } as const;

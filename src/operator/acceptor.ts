@@ -12,7 +12,7 @@ export interface AcceptorOptions {
   readonly hosts: readonly string[];
   readonly port: number;
   readonly what: string;
-  /** The one protocol that is spoken; a client that does not offer it is cut off. */
+  /** The one protocol that is spoken; a client that offers others alone is cut off. */
   readonly protocol: "h2" | "http/1.1";
   readonly material: () => ServerMaterial;
   readonly clock: Clock;
@@ -133,10 +133,17 @@ export class TlsAcceptor implements Disposable {
     deadline = clock.after(HANDSHAKE_LIMIT, () => socket.terminate());
   }
 
+  /** A client that offers no protocol speaks HTTP/1.1. */
+  #agreed({ alpnProtocol }: Owned): boolean {
+    const { protocol } = this.#options;
+    const none = typeof alpnProtocol !== "string" || alpnProtocol === "";
+    return alpnProtocol === protocol || (protocol === "http/1.1" && none);
+  }
+
   #established(socket: Owned, error: Error | null): void {
     // The client shows no certificate, so a verdict on it says nothing here; a broken handshake does.
     const broken = error !== null && "code" in error && /^(ERR_SSL|EPROTO|ECONN)/.test(String(error.code));
-    if (broken || socket.alpnProtocol !== this.#options.protocol) {
+    if (broken || !this.#agreed(socket)) {
       socket.terminate();
       return;
     }

@@ -6,6 +6,8 @@ import {
   type DeltaDiscoveryResponse,
   METHODS,
   type Method,
+  type ReplicaReport,
+  type ReplicasRequest,
   type ReportAck,
   type ReportBatch,
 } from "../wire/index.ts";
@@ -31,6 +33,7 @@ export interface GrpcHandlers {
   readonly logger: Logger;
   discovery(stream: CallerStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void;
   reports(stream: CallerStream<ReportBatch, ReportAck>): void;
+  replicas(stream: CallerStream<ReplicasRequest, ReplicaReport>): void;
 }
 
 const KEEPALIVE_EVERY = 30_000;
@@ -70,6 +73,10 @@ export function grpcServer(handlers: GrpcHandlers): grpc.Server {
   server.addService(
     { push: definition(METHODS.pushReports) },
     { push: streaming("reports", handlers, handlers.reports) },
+  );
+  server.addService(
+    { follow: definition(METHODS.followReplica) },
+    { follow: streaming("replicas", handlers, handlers.replicas) },
   );
   return server;
 }
@@ -150,7 +157,10 @@ function causeText({ cause, reason }: Refusal): string | undefined {
   return reason === "defect" ? (cause.stack ?? cause.message) : cause.message.slice(0, LONGEST_CAUSE);
 }
 
-function definition<Request, Response>(method: Method<Request, Response>): grpc.MethodDefinition<Request, Response> {
+/** A method as grpc-js takes it, for both ends. */
+export function definition<Request, Response>(
+  method: Method<Request, Response>,
+): grpc.MethodDefinition<Request, Response> {
   return {
     path: method.path,
     requestStream: method.requestStream,

@@ -6,5 +6,6 @@ export { type AcceptorOptions, TlsAcceptor } from "./acceptor.ts";
 export type { TokenReview, TokenReviewer } from "./callers.ts";
 export { OperatorError } from "./errors.ts";
 export { Operator, type OperatorOptions } from "./operator.ts";
+export { ReplicaClient } from "./replica-client.ts";
 export type { ProxyReport } from "./reports.ts";
 export type { ServerMaterial } from "./server-certificate.ts";

@@ -1,6 +1,6 @@
 /** The operator, composed: certificates, discovery and reports on one gRPC port, over stores that somebody else fills. */
 import * as grpc from "@grpc/grpc-js";
-import type { Authority } from "../identity/index.ts";
+import { type Authority, parseSpiffeId, type SpiffeId, workloadSpiffeId } from "../identity/index.ts";
 import {
   type Clock,
   type EndpointsRecord,
@@ -8,14 +8,23 @@ import {
   type Logger,
   type Millis,
   OPERATOR_HOST,
+  OPERATOR_SERVICE_ACCOUNT,
   objectKey,
   type PodRecord,
   type ProxySettings,
   type ServiceRecord,
   type Store,
+  SYSTEM_NAMESPACE,
   type TulleError,
 } from "../mesh/index.ts";
-import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse, ReportAck, ReportBatch } from "../wire/index.ts";
+import type {
+  DeltaDiscoveryRequest,
+  DeltaDiscoveryResponse,
+  ReplicaReport,
+  ReplicasRequest,
+  ReportAck,
+  ReportBatch,
+} from "../wire/index.ts";
 import { TlsAcceptor } from "./acceptor.ts";
 import { type Caller, Callers, type TokenReviewer } from "./callers.ts";
 import { Catalog } from "./discovery/catalog.ts";
@@ -25,8 +34,9 @@ import { type CallerStream, grpcServer } from "./grpc.ts";
 import { Issuance } from "./issuance.ts";
 import { OpenStreams, type OwnedStream } from "./open-streams.ts";
 import { Rate } from "./rate.ts";
+import { reportToWire } from "./replica-report.ts";
 import { checkReport } from "./report-check.ts";
-import { type ProxyReport, ReportTable } from "./reports.ts";
+import { LOCAL_REPLICA, type ProxyReport, ReportTable } from "./reports.ts";
 import { ServerCertificate, type ServerMaterial } from "./server-certificate.ts";
 
 export interface OperatorOptions {
@@ -39,6 +49,8 @@ export interface OperatorOptions {
   readonly ranges: () => Pick<ProxySettings, "podRanges" | "serviceRanges">;
   /** Why nothing may be signed now; undefined while all is well. */
   readonly unfit?: () => TulleError | undefined;
+  /** The replica's own pod, where there are several. */
+  readonly pod?: { readonly namespace: string };
   /** The DNS name by which proxies reach the operator. */
   readonly host?: string;
   readonly listen: { readonly hosts: readonly string[]; readonly port: number };
@@ -81,6 +93,7 @@ export class Operator implements Disposable {
       logger,
       discovery: (stream) => this.#discover(stream),
       reports: (stream) => this.#report(stream),
+      replicas: (stream) => this.#tellReplica(stream),
     });
     const injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
     this.#following = [
@@ -126,6 +139,11 @@ export class Operator implements Disposable {
   /** By pod uid. */
   get reports(): Store<ProxyReport> {
     return this.#reports.reports;
+  }
+
+  /** Where what other replicas hear goes. */
+  get reportTable(): Pick<ReportTable, "takeRemote" | "lostReplica"> {
+    return this.#reports;
   }
 
   /** The newest server certificate, for another listener under the same name. */
@@ -184,6 +202,28 @@ export class Operator implements Disposable {
       stream.send({ sequence: batch.sequence });
     };
     this.#own(stream, undefined, () => this.#reports.ended(pod, stream));
+  }
+
+  /** Another replica follows what this one hears itself. */
+  #tellReplica(stream: CallerStream<ReplicasRequest, ReplicaReport>): void {
+    const { id } = stream.caller;
+    if (id !== this.#ownId())
+      throw new Refusal("PERMISSION_DENIED", "not-a-replica", "only replicas may follow reports");
+    const send = (report: ProxyReport) => {
+      if (report.replica === LOCAL_REPLICA) stream.send(reportToWire(report));
+    };
+    for (const report of this.#reports.reports.values()) send(report);
+    const following = this.#reports.reports.follow((change) => {
+      if (change.kind === "set") send(change.value);
+    });
+    this.#own(stream, undefined, () => following[Symbol.dispose]());
+  }
+
+  #ownId(): SpiffeId {
+    const { authority, pod } = this.#options;
+    return parseSpiffeId(
+      workloadSpiffeId(authority.trustDomain, pod?.namespace ?? SYSTEM_NAMESPACE, OPERATOR_SERVICE_ACCOUNT),
+    );
   }
 
   #own<Request, Response>(

@@ -23,6 +23,7 @@ describe("the table of reports", () => {
     table.take(POD, batch, {});
     expect([...table.reports.values()]).toEqual([
       {
+        replica: "local",
         podUid: "uid-web",
         namespace: "shop",
         pod: "web",

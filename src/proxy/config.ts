@@ -7,6 +7,7 @@ import {
   workloadSpiffeId,
 } from "../identity/index.ts";
 import {
+  type AppProbes,
   DEFAULT_TRUST_DOMAIN,
   ENV,
   IDENTITY_DIRECTORY,
@@ -17,6 +18,7 @@ import {
   PORTS,
   parseIp,
 } from "../mesh/index.ts";
+import { readAppProbes } from "./declared-probes.ts";
 import { ProxyError } from "./errors.ts";
 
 /** Who the pod is and where its operator is. */
@@ -37,6 +39,8 @@ export interface ProxyConfig {
   readonly logLevel: LogLevel;
   /** Where the projected token and the bootstrap trust bundle lie. */
   readonly identityDirectory: string;
+  /** The application's probes that the kubelet asks us for. */
+  readonly probes: AppProbes;
 }
 
 export interface OperatorAddress {
@@ -70,6 +74,7 @@ export function readConfig(env: Environment, identityDirectory: string = IDENTIT
     operator: readOperator(required(env, ENV.operatorAddress, "the operator's address as host:port")),
     logLevel: readLogLevel(env[ENV.logLevel]),
     identityDirectory,
+    probes: readAppProbes(env[ENV.probes]),
   };
 }
 

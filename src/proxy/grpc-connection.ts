@@ -28,6 +28,7 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
   #timer: Disposable;
   #socket: OwnedSocket | undefined;
   #connection: Http2Connection | undefined;
+  #transport: SocketTransport | undefined;
   #leaving = false;
   #closed = false;
 
@@ -80,9 +81,10 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
     // Here the name counts too: only the operator's certificate carries a DNS name, and this very one.
     if (error !== null) return this.#end(`the operator's certificate was not accepted: ${errorText(error)}`);
     if (socket.alpnProtocol !== "h2") return this.#end("the operator does not speak HTTP/2");
+    this.#transport = new SocketTransport(socket, this.#clock);
     this.#connection = new Http2Connection({
       role: "client",
-      transport: new SocketTransport(socket),
+      transport: this.#transport,
       handler: this,
     });
   }
@@ -100,6 +102,7 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
   }
 
   closed(error: Error | undefined): void {
+    this.#transport?.closed();
     queueMicrotask(() => {
       this.#connection?.transportClosed();
       this.#end(error === undefined ? "the operator closed the connection" : errorText(error));

@@ -107,6 +107,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   #socket: OwnedSocket;
   #deadline: Disposable | undefined;
   #connection: Http2Connection | undefined;
+  #transport: SocketTransport | undefined;
   #peer: SpiffeId | undefined;
   #over = false;
 
@@ -169,9 +170,10 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     this.#peer = verdict.peer;
     this.#observer.onEstablished(this);
     this.#options.metrics.inbound.handshakes++;
+    this.#transport = new SocketTransport(this.#socket, this.#options.clock);
     this.#connection = new Http2Connection({
       role: "server",
-      transport: new SocketTransport(this.#socket),
+      transport: this.#transport,
       handler: this,
       settings: { maxConcurrentStreams: MAX_STREAMS },
     });
@@ -190,6 +192,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   }
 
   closed(): void {
+    this.#transport?.closed();
     // Bun calls this inside `terminate()`, and a transport must not call back into its connection.
     queueMicrotask(() => {
       if (this.#connection === undefined) this.#fail("failed-handshake", "the client closed the connection");

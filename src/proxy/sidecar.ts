@@ -1,7 +1,8 @@
 /** The whole proxy: builds its parts, starts them in the right order, ends them. */
-import type { Clock, Logger, Millis, Random } from "../mesh/index.ts";
+import type { Clock, Ip, Logger, Millis, Random } from "../mesh/index.ts";
 import { METHODS } from "../wire/index.ts";
 import { AccessLog } from "./access-log.ts";
+import { AppProber } from "./app-probes.ts";
 import { CertificateStore } from "./certificates.ts";
 import type { ProxyConfig } from "./config.ts";
 import { Discovery } from "./discovery.ts";
@@ -47,6 +48,7 @@ export class Sidecar {
   readonly #reporter: Reporter;
   readonly #pool: TunnelPool;
   readonly #accessLog: AccessLog;
+  readonly #prober: AppProber;
   readonly #servers: Bun.Server<undefined>[] = [];
   readonly #synced = Promise.withResolvers<void>();
   #outbound: OutboundListener | undefined;
@@ -63,6 +65,7 @@ export class Sidecar {
     const files = new IdentityFiles(config.identityDirectory);
     const edges = new EdgeTable(clock);
     this.#accessLog = new AccessLog(this.metrics, logger, clock, edges);
+    this.#prober = new AppProber({ probes: config.probes, ip: network.ips[0] as Ip, clock, version });
     this.#trust = new TrustStore(files);
     this.#grpc = new GrpcClient({
       address: config.operator,
@@ -157,6 +160,7 @@ export class Sidecar {
     this.#pool[Symbol.dispose]();
     this.#reporter.changed();
     await this.#reported();
+    this.#prober[Symbol.dispose]();
     this.#reporter[Symbol.dispose]();
     this.#discovery[Symbol.dispose]();
     this.#certificates[Symbol.dispose]();
@@ -182,6 +186,7 @@ export class Sidecar {
         port: ports.metrics,
         what: "metrics",
         path: "/metrics",
+        others: this.#prober,
         answer: () =>
           new Response(renderMetrics(this.metrics, sources, { version: this.#deps.version }), {
             headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },

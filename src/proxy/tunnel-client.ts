@@ -38,6 +38,7 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
   #timer: Disposable;
   #pingPending = false;
   #connection: Http2Connection | undefined;
+  #transport: SocketTransport | undefined;
   #socket: OwnedSocket | undefined;
   #state: "dialling" | "ready" | "over" = "dialling";
   #goingAway = false;
@@ -112,9 +113,10 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
       this.#fail(verdict.reason, verdict.detail);
       return;
     }
+    this.#transport = new SocketTransport(socket, this.#clock);
     this.#connection = new Http2Connection({
       role: "client",
-      transport: new SocketTransport(socket),
+      transport: this.#transport,
       handler: this,
     });
   }
@@ -132,6 +134,7 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
   }
 
   closed(error: Error | undefined): void {
+    this.#transport?.closed();
     // Bun calls this inside `terminate()`, and a transport must not call back into its connection.
     queueMicrotask(() => this.#transportClosed(error));
   }

@@ -10,6 +10,7 @@ export type {
   Resource,
 } from "./gen/envoy/service/discovery/v3/discovery.ts";
 export type { IstioCertificateRequest, IstioCertificateResponse } from "./gen/istio/v1/auth/ca.ts";
+export type { ReplicaReport, ReplicasRequest } from "./gen/tulle/v1/replicas.ts";
 export { Direction, type ReportAck, type ReportBatch } from "./gen/tulle/v1/reports.ts";
 export { METHODS, type Method, TYPE_URLS } from "./methods.ts";
 export { settingsFromWire, settingsToWire, trustBundleFromWire, trustBundleToWire } from "./resources.ts";

@@ -2,6 +2,7 @@
 import { type Codec, codec } from "./codec.ts";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "./gen/envoy/service/discovery/v3/discovery.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "./gen/istio/v1/auth/ca.ts";
+import { ReplicaReport, ReplicasRequest } from "./gen/tulle/v1/replicas.ts";
 import { ReportAck, ReportBatch } from "./gen/tulle/v1/reports.ts";
 
 /** One gRPC method. */
@@ -31,6 +32,12 @@ export const METHODS = {
   ),
   /** What a proxy says of itself; each batch is acknowledged. */
   pushReports: streams("/tulle.v1.Reports/Push", codec("ReportBatch", ReportBatch), codec("ReportAck", ReportAck)),
+  /** What one replica of the operator tells another. */
+  followReplica: streams(
+    "/tulle.v1.Replicas/Follow",
+    codec("ReplicasRequest", ReplicasRequest),
+    codec("ReplicaReport", ReplicaReport),
+  ),
 } as const;
 
 /** Types of the resources of discovery. */

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# images.sh [NAME…]: makes the images that pods here run from, into .cache/cluster/images; without names all but tulle.
+# images.sh [NAME…]: makes the images that pods here run from, into .cache/cluster/images; without names all but the last two.
 #
 #   pause, coredns   the cluster's own, from the programs of build.sh
 #   busybox          Debian's, with a link for each applet (httpd, nc, wget, …)
 #   debian           what a test pod wants of Debian; also goes by the names ubuntu and bash
 #   tulle            dist/tulle and what it needs (iptables)
+#   tulle-test-apps  the applications of the scenarios (apps/app.ts, its Bun), nginx, and what debian has
 #
 # Every name has the tags `latest` and `local`. What is newer than its sources stays.
 set -euo pipefail
@@ -13,6 +14,7 @@ mkdir -p "$images"
 work=$(mktemp -d -p "$images")
 trap 'rm -rf "$work"' EXIT
 
+bun=$project/node_modules/.bin/bun
 environment='"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]'
 
 names() { # names NAME…: with both tags
@@ -44,9 +46,11 @@ busybox_image() {
     "$work/busybox.tar" "$links"
 }
 
+debian_packages=(bash coreutils dash debianutils findutils grep gzip hostname libc-bin mawk procps sed tar util-linux iproute2
+  iputils-ping iptables nftables tcpdump curl openssl)
+
 debian_image() {
-  "$here/rootfs.sh" "$work/debian.tar" bash coreutils dash debianutils findutils grep gzip hostname libc-bin mawk procps \
-    sed tar util-linux iproute2 iputils-ping iptables nftables tcpdump curl openssl
+  "$here/rootfs.sh" "$work/debian.tar" "${debian_packages[@]}"
   "$here/image.sh" "$images/debian.tar" "{\"Cmd\": [\"bash\"], $environment}" "$(names debian ubuntu bash)" \
     "$work/debian.tar"
 }
@@ -62,12 +66,34 @@ tulle_image() {
     "$images/tulle.base" "$work/tulle"
 }
 
+nginx_program() { # nginx_program DIR: fetched, not installed: the package would start a server on this machine
+  local fetched=$work/fetched
+  mkdir -p "$fetched"
+  (cd "$fetched" && apt-get download -q nginx >"$progress_file" 2>&1 && dpkg -x nginx_*.deb "$1") ||
+    die "apt-get download nginx failed: $(tail -n 1 "$progress_file")"
+}
+
+tulle-test-apps_image() {
+  local layer=$work/apps
+  [ -x "$bun" ] || die "Bun is missing: make setup"
+  mkdir -p "$layer/usr/local/bin" "$layer/usr/local/lib"
+  "$bun" build --target=bun "$here/apps/app.ts" --outfile "$layer/usr/local/lib/app.js" >"$progress_file" 2>&1 ||
+    die "the test applications do not build: $(cat "$progress_file")"
+  cp "$(realpath "$bun")" "$layer/usr/local/bin/bun"
+  nginx_program "$layer"
+  # nginx finds its libraries among those of this machine's packages.
+  "$here/rootfs.sh" "$work/apps.tar" "${debian_packages[@]}" libcrypt1 libpcre2-8-0 libssl3 zlib1g
+  "$here/image.sh" "$images/tulle-test-apps.tar" \
+    "{\"Entrypoint\": [\"bun\", \"/usr/local/lib/app.js\"], $environment}" "$(names tulle-test-apps)" "$work/apps.tar" "$layer"
+}
+
 [ $# -gt 0 ] || set -- pause coredns busybox debian
 for image in "$@"; do
   case $image in
     pause | coredns) sources=("$bin/$image") recipe=(program_image "$image") ;;
     busybox | debian) sources=(/var/lib/dpkg/status) recipe=("${image}_image") ;;
     tulle) sources=("$project/dist/tulle" /var/lib/dpkg/status) recipe=(tulle_image) ;;
+    tulle-test-apps) sources=("$here/apps/app.ts" "$bun" /var/lib/dpkg/status) recipe=(tulle-test-apps_image) ;;
     *) die "no recipe for the image $image; image.sh makes one of any folder" ;;
   esac
   fresh "$image" "${sources[@]}" && continue

@@ -87,6 +87,8 @@ export interface LocalNode {
   /** This machine, seen from the API server and from pods; they also know it as `host.internal`. */
   readonly host: { readonly ipv4: string; readonly ipv6: string };
   readonly address: { readonly ipv4: string; readonly ipv6: string };
+  /** The command line that runs a command inside the node. */
+  command(...argv: readonly string[]): string[];
   /** Runs a command inside the node and answers its output. */
   run(...argv: readonly string[]): Promise<string>;
   /** Kills a component, as a crash does. It is started again a second later. */
@@ -128,9 +130,10 @@ export class Cluster {
   }
 
   /** A new namespace; `label` only makes its name readable. */
-  async namespace(label: string): Promise<ClusterNamespace> {
+  async namespace(label: string, labels: Readonly<Record<string, string>> = {}): Promise<ClusterNamespace> {
     const name = `${label}-${process.pid.toString(36)}-${Math.trunc(performance.now()).toString(36)}`;
-    await this.kubectl(["create", "namespace", name]);
+    const object: Manifest = { apiVersion: "v1", kind: "Namespace", metadata: { name, labels } };
+    await this.kubectl(["create", "-f", "-"], { input: JSON.stringify(object) });
     // Pods that name no service account are refused until the controller manager has made the default one.
     await this.kubectl(["-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=30s"]);
     return new ClusterNamespace(this, name);
@@ -206,9 +209,26 @@ export class ClusterNamespace implements AsyncDisposable {
     return this.kubectl(["exec", pod, "--", ...argv]);
   }
 
+  /** The name of the one pod that bears the label `app` and is not on its way out. */
+  async podOf(app: string): Promise<string> {
+    const listed = await this.kubectl(["get", "pods", "-l", `app=${app}`, "-o", "json"]);
+    const { items } = JSON.parse(listed) as { items: { metadata: { name: string; deletionTimestamp?: string } }[] };
+    const names = items
+      .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
+      .map((pod) => pod.metadata.name);
+    if (names.length !== 1 || names[0] === undefined) throw new Error(`pods of ${app}: ${names.join(", ") || "none"}`);
+    return names[0];
+  }
+
   /** A value of an object, by JSONPath: `get("pod/web", ".status.podIP")`. */
   get(object: string, path: string): Promise<string> {
     return this.kubectl(["get", object, "-o", `jsonpath={${path}}`]);
+  }
+
+  /** Names of the pods that bear the label `app`. */
+  async podsOf(app: string): Promise<readonly string[]> {
+    const listed = await this.kubectl(["get", "pods", "-l", `app=${app}`, "-o", "jsonpath={.items[*].metadata.name}"]);
+    return listed.split(" ").filter((name) => name !== "");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -224,10 +244,12 @@ function localNode(): LocalNode {
     if (value === undefined) throw new Error(`the cluster's settings have no ${name}`);
     return value;
   };
-  const inside = (...argv: readonly string[]): Promise<string> => run([join(SCRIPTS, "enter.sh"), ...argv]);
+  const entering = (...argv: readonly string[]): string[] => [join(SCRIPTS, "enter.sh"), ...argv];
+  const inside = (...argv: readonly string[]): Promise<string> => run(entering(...argv));
   return {
     host: { ipv4: setting("host_ip"), ipv6: setting("host_ip6") },
     address: { ipv4: setting("node_ip"), ipv6: setting("node_ip6") },
+    command: entering,
     run: inside,
     crash: async (component) => {
       await inside("sh", "-c", `kill -KILL "$(cat /run/cluster/state/run/${component}.pid)"`);

@@ -67,7 +67,12 @@ export class Play implements AsyncDisposable {
 
   /** Starts a command in the namespaces of the node; its stdout is collected until it ends. */
   spawnOnNode(command: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
-    return Bun.spawn([BINARY, "exec", "--node", "--", ...command], {
+    return this.spawn(["exec", "--node", "--", ...command]);
+  }
+
+  /** Starts the binary with these arguments against this play. */
+  spawn(args: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+    return Bun.spawn([BINARY, ...args], {
       env: this.#env,
       stdin: "ignore",
       stdout: "pipe",

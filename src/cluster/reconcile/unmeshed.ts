@@ -35,6 +35,7 @@ export class UnmeshedReconciler implements Disposable {
   readonly #options: UnmeshedOptions;
   readonly #seen = new Map<string, Millis>();
   #timer: Disposable | undefined;
+  #looking: Promise<void> | undefined;
   #closed = false;
   #unmeshed: readonly PodFacts[] = [];
 
@@ -55,10 +56,18 @@ export class UnmeshedReconciler implements Disposable {
 
   #schedule(delay: Millis): void {
     this.#timer = this.#options.clock.after(delay, () => {
-      void this.#look().finally(() => {
+      void this.look().finally(() => {
         if (!this.#closed) this.#schedule(LOOK_EVERY);
       });
     });
+  }
+
+  /** Looks now, or waits for the look that is under way. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
   }
 
   async #look(): Promise<void> {

@@ -21,10 +21,7 @@ export type PodFacts = Omit<PodRecord, "mode"> & {
   readonly annotations: Readonly<Record<string, string>>;
   /** `kind/name` of what recreates it; undefined for a bare pod. */
   readonly controller: string | undefined;
-  readonly mirror: boolean;
 };
-
-const MIRROR = "kubernetes.io/config.mirror";
 
 export function podFacts(pod: Pod): PodFacts {
   const { metadata, spec, status } = pod;
@@ -48,13 +45,12 @@ export function podFacts(pod: Pod): PodFacts {
     ownMode: metadata.annotations?.[MODE_LABEL] === "strict" ? "strict" : undefined,
     annotations: metadata.annotations ?? {},
     controller: owner === undefined ? undefined : `${owner.kind}/${owner.name}`,
-    mirror: metadata.annotations?.[MIRROR] !== undefined,
   };
 }
 
 /** The mesh's mode, unless the namespace says another, unless the pod tightens it. */
 export function podRecord(facts: PodFacts, mesh: Mode, namespaceLabels: Readonly<Record<string, string>>): PodRecord {
-  const { ownMode, annotations: _annotations, controller: _controller, mirror: _mirror, ...rest } = facts;
+  const { ownMode, annotations: _annotations, controller: _controller, ...rest } = facts;
   const said = namespaceLabels[MODE_LABEL];
   const mode = said === "strict" || said === "permissive" ? said : mesh;
   return { ...rest, mode: ownMode ?? mode };

@@ -1,16 +1,18 @@
 /** An AdmissionReview (admission.k8s.io/v1) answered with what the injector says. Calls nobody: safe in a dry run. */
-import { type InjectConfig, InjectError, injectPod, type JsonObject } from "../../inject/index.ts";
+import { admitPod, type InjectConfig, type JsonObject } from "../../inject/index.ts";
 import { INJECT_LABEL } from "../../mesh/index.ts";
 import type { NamespaceLabels } from "../sources/sources.ts";
 
 export interface ReviewContext {
   readonly config: InjectConfig;
-  /** Undefined while the namespace is not known: the pod's own labels and the webhook's selector then decide. */
+  /** The operator's namespace: never meshed. */
+  readonly ownNamespace: string;
+  /** Undefined while the namespace is not known: the webhook's selectors have then decided. */
   readonly namespaceLabels: (name: string) => NamespaceLabels | undefined;
 }
 
 /** What became of one review, for metrics and log. */
-export type ReviewOutcome = "injected" | "already" | "skipped" | "refused";
+export type ReviewOutcome = "patched" | "unchanged" | "refused";
 
 export interface Reviewed {
   readonly outcome: ReviewOutcome;
@@ -37,30 +39,22 @@ export function reviewAdmission(body: unknown, context: ReviewContext): Reviewed
     pod: name,
     response: { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: { uid, ...response } },
   });
-  const skip = unwanted(context.namespaceLabels(namespace), at(metadata, "labels"));
-  if (skip !== undefined) return answer("skipped", skip, { allowed: true });
-  try {
-    const injection = injectPod(pod as JsonObject, context.config);
-    if (injection.outcome === "disabled") return answer("skipped", injection.why, { allowed: true });
-    if (injection.outcome === "already") return answer("already", "", { allowed: true });
-    const patch = Buffer.from(JSON.stringify(injection.patch)).toString("base64");
-    return answer("injected", "", { allowed: true, patchType: "JSONPatch", patch });
-  } catch (error) {
-    if (!(error instanceof InjectError)) throw error;
-    const message = `tulle: ${error.message}${error.hint === undefined ? "" : ` (${error.hint})`}`;
-    // Let in unmeshed it would slip through in silence: who labelled the namespace gets told now.
-    return answer("refused", error.code, { allowed: false, status: { code: 422, reason: "Invalid", message } });
+  const labels = context.namespaceLabels(namespace) ?? { [INJECT_LABEL]: "enabled" };
+  const admission = admitPod(pod as JsonObject, { name: namespace, labels }, context.config, context.ownNamespace);
+  switch (admission.outcome) {
+    case "unchanged":
+      return answer("unchanged", admission.reason, { allowed: true });
+    case "patched": {
+      const patch = Buffer.from(JSON.stringify(admission.patch)).toString("base64");
+      const warnings = admission.warnings.length === 0 ? {} : { warnings: admission.warnings };
+      return answer("patched", admission.reason, { allowed: true, patchType: "JSONPatch", patch, ...warnings });
+    }
+    case "refused": {
+      // Let in unmeshed it would slip through in silence: who asked for the mesh gets told now.
+      const status = { code: 422, reason: "Invalid", message: `tulle: ${admission.message}` };
+      return answer("refused", admission.code, { allowed: false, status });
+    }
   }
-}
-
-/** Why the pod is none of ours; undefined when it is. The namespace's label decides, the pod's where there is none. */
-function unwanted(namespace: NamespaceLabels | undefined, labels: unknown): string | undefined {
-  const own = text(at(labels, INJECT_LABEL));
-  if (own === "disabled") return `label ${INJECT_LABEL}: disabled`;
-  const said = namespace?.[INJECT_LABEL];
-  if (said === "disabled") return `namespace label ${INJECT_LABEL}: disabled`;
-  if (said === "enabled" || own === "enabled" || namespace === undefined) return undefined;
-  return `neither namespace nor pod has the label ${INJECT_LABEL}: enabled`;
 }
 
 function at(value: unknown, key: string): unknown {

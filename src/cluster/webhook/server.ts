@@ -65,7 +65,7 @@ export class WebhookServer implements Disposable {
       const reviewed = reviewAdmission(body, this.#options.context);
       this.#count(reviewed.outcome);
       const { outcome, why, namespace, pod } = reviewed;
-      const level = outcome === "refused" ? "warn" : outcome === "injected" ? "info" : "debug";
+      const level = outcome === "refused" ? "warn" : outcome === "patched" ? "info" : "debug";
       this.#options.logger.log(level, "admission review", { outcome, why, namespace, pod });
       const text = JSON.stringify(reviewed.response);
       response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(text) });

@@ -154,12 +154,18 @@ function checkPod(
     }
     for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
       if (probe === undefined) continue;
-      const kinds = [probe.httpGet, probe.tcpSocket, probe.exec].filter((one) => one !== undefined);
+      const kinds = [probe.httpGet, probe.tcpSocket, probe.grpc, probe.exec].filter((one) => one !== undefined);
       if (kinds.length !== 1)
-        tell(`container "${container.name}": a probe must have exactly one of httpGet, tcpSocket and exec`);
+        tell(`container "${container.name}": a probe must have exactly one of httpGet, tcpSocket, grpc and exec`);
       const port = probe.httpGet?.port ?? probe.tcpSocket?.port;
       if (typeof port === "string" && !(container.ports ?? []).some((one) => one.name === port)) {
         tell(`container "${container.name}": the probe's port "${port}" is none of its port names`);
+      }
+    }
+    for (const hook of [container.lifecycle?.postStart, container.lifecycle?.preStop]) {
+      const port = hook?.httpGet?.port;
+      if (typeof port === "string" && !(container.ports ?? []).some((one) => one.name === port)) {
+        tell(`container "${container.name}": the lifecycle handler's port "${port}" is none of its port names`);
       }
     }
   }

@@ -69,27 +69,31 @@ const seccomp = object({
 });
 const command = list(text());
 const exec = object({ command }, { required: ["command"] });
-const handler = object({
-  exec,
-  httpGet: unsupported("use exec in a lifecycle handler"),
-  tcpSocket: unsupported("use exec in a lifecycle handler"),
-  sleep: unsupported("use exec with sleep"),
-});
 const portOrName = either(port, text(PORT_NAME));
+const httpGet = object(
+  {
+    path: text(),
+    port: portOrName,
+    scheme: only("HTTP", "HTTPS"),
+    httpHeaders: list(object({ name: text(), value: text() }, { required: ["name", "value"] })),
+    host: unsupported("probes and handlers go to the pod"),
+  },
+  { required: ["port"] },
+);
+const handler = object(
+  {
+    exec,
+    httpGet,
+    tcpSocket: unsupported("no kubelet makes it either: use exec or httpGet"),
+    sleep: unsupported("use exec with sleep"),
+  },
+  { exactlyOne: ["exec", "httpGet", "tcpSocket", "sleep"] },
+);
 const probe = object({
-  httpGet: object(
-    {
-      path: text(),
-      port: portOrName,
-      scheme: only("HTTP", "HTTPS"),
-      httpHeaders: list(object({ name: text(), value: text() }, { required: ["name", "value"] })),
-      host: unsupported("probes go to the pod"),
-    },
-    { required: ["port"] },
-  ),
+  httpGet,
   tcpSocket: object({ port: portOrName, host: unsupported("probes go to the pod") }, { required: ["port"] }),
   exec,
-  grpc: unsupported("use httpGet, tcpSocket or exec"),
+  grpc: object({ port, service: text({ max: 127 }) }, { required: ["port"] }),
   initialDelaySeconds: seconds,
   periodSeconds: integer(1, 86_400),
   timeoutSeconds: integer(1, 86_400),

@@ -75,7 +75,7 @@ export class LocalMesh implements Disposable {
   /** What a cluster's webhook does to a new pod. Throws InjectError. */
   inject(pod: PodTemplate): PodTemplate {
     const injection = injectPod(pod as unknown as JsonObject, this.#inject);
-    return injection.outcome === "injected" ? applyPatch(pod, injection.patch) : pod;
+    return "patch" in injection ? applyPatch(pod, injection.patch) : pod;
   }
 
   /** Writes the bundle into every namespace, as the operator does on a cluster. */

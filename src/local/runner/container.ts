@@ -3,7 +3,7 @@ import type { Clock, Millis } from "../../mesh/index.ts";
 import { BackOff } from "../container/backoff.ts";
 import type { ContainerLog } from "../container/log.ts";
 import type { RunningContainer } from "../container/runtime.ts";
-import type { ContainerSpec, Probe } from "../kinds.ts";
+import type { ContainerSpec, LifecycleHandler, Probe } from "../kinds.ts";
 import type { ProbeResult } from "./probe.ts";
 import { startProbing } from "./prober.ts";
 import type { ContainerRole, ContainerState, ContainerStatus, TerminatedState } from "./status.ts";
@@ -12,11 +12,7 @@ import type { ContainerRole, ContainerState, ContainerStatus, TerminatedState } 
 export interface ContainerHost {
   /** Starts a fresh run; throws when its settings cannot be had (a missing ConfigMap). */
   start(container: ContainerSpec): Promise<{ readonly running: RunningContainer; readonly log: ContainerLog }>;
-  exec(
-    container: ContainerSpec,
-    command: readonly string[],
-    timeout: Millis,
-  ): Promise<{ readonly code: number; readonly output: string; readonly timedOut: boolean }>;
+  hook(container: ContainerSpec, hook: LifecycleHandler, timeout: Millis): Promise<ProbeResult>;
   probe(container: ContainerSpec, probe: Probe): Promise<ProbeResult>;
 }
 
@@ -203,9 +199,9 @@ export class ContainerWorker {
     const current = () => this.#running === running && !this.#stopping && this.#state.kind === "running";
     const hook = this.spec.lifecycle?.postStart;
     if (hook !== undefined) {
-      const done = await this.#host.exec(this.spec, hook.exec.command, 24 * 3600 * 1000);
+      const done = await this.#host.hook(this.spec, hook, 24 * 3600 * 1000);
       if (!current()) return;
-      if (done.code !== 0) return this.#kill(`postStart failed with exit code ${done.code}: ${done.output}`);
+      if (!done.ok) return this.#kill(`postStart failed: ${done.seen}`);
     }
     const { startupProbe } = this.spec;
     if (startupProbe === undefined) return this.#up();
@@ -262,7 +258,7 @@ export class ContainerWorker {
     const left = () => order.deadline - this.#clock.now();
     const hook = this.spec.lifecycle?.preStop;
     if (hook !== undefined && left() > 0) {
-      await Promise.race([this.#host.exec(this.spec, hook.exec.command, left()), running.exited]);
+      await Promise.race([this.#host.hook(this.spec, hook, left()), running.exited]);
     }
     if (order.turn !== undefined) await Promise.race([order.turn, running.exited, this.#delay(left())]);
     if (order.impatient === true && !running.hearsTerm()) {

@@ -10,14 +10,14 @@ import { execInContainer, prepareRoot, removeContainer, rootOf, startContainer }
 import { userOf } from "../container/user.ts";
 import { type ConfigMapLookup, variablesOf } from "../container/variables.ts";
 import { LocalError } from "../errors.ts";
-import type { ContainerSpec, PodSpec } from "../kinds.ts";
+import type { ContainerSpec, LifecycleHandler, PodSpec } from "../kinds.ts";
 import { addPodNetwork, removePodNetwork } from "../node/network.ts";
 import { quote, tryTool } from "../node/tool.ts";
 import type { SignedToken, TokenSubject } from "../tokens.ts";
 import { PodVolumes } from "../volumes/volumes.ts";
 import { type ContainerHost, ContainerWorker, type RestartPolicy } from "./container.ts";
 import type { PodFacts } from "./facts.ts";
-import { probeOnce } from "./probe.ts";
+import { hookOnce, probeOnce } from "./probe.ts";
 import type { PodPhase, PodStatus, TerminatedState } from "./status.ts";
 
 /** What pods share on their node. */
@@ -263,12 +263,17 @@ export class PodWorker implements ContainerHost {
     return { running, log };
   }
 
-  exec(container: ContainerSpec, command: readonly string[], timeout: Millis) {
-    return execInContainer(this.containerId(container.name), command, timeout);
+  hook(container: ContainerSpec, hook: LifecycleHandler, timeout: Millis) {
+    const ip = this.plan.ips[0];
+    return hookOnce(hook, container, ip, (command, limit) => this.#exec(container, command, limit), timeout);
   }
 
   probe(container: ContainerSpec, probe: Parameters<typeof probeOnce>[0]) {
-    return probeOnce(probe, container, this.plan.ips[0], (command, timeout) => this.exec(container, command, timeout));
+    return probeOnce(probe, container, this.plan.ips[0], (command, timeout) => this.#exec(container, command, timeout));
+  }
+
+  #exec(container: ContainerSpec, command: readonly string[], timeout: Millis) {
+    return execInContainer(this.containerId(container.name), command, timeout);
   }
 
   get #grace(): Millis {

@@ -1,7 +1,8 @@
-/** Probes of containers, made from the node as kubelet makes them. */
+/** Probes and lifecycle handlers of containers, made from the node as kubelet makes them. */
 import { connect } from "node:net";
-import { formatAuthority, type Ip } from "../../mesh/index.ts";
-import type { ContainerSpec, Probe } from "../kinds.ts";
+import { Client, credentials } from "@grpc/grpc-js";
+import { formatAuthority, type Ip, type Millis } from "../../mesh/index.ts";
+import type { ContainerSpec, HttpGet, LifecycleHandler, Probe } from "../kinds.ts";
 
 export interface ProbeResult {
   readonly ok: boolean;
@@ -32,7 +33,26 @@ export async function probeOnce(
   if (probe.tcpSocket !== undefined) return probeTcp(ip, portNumber(probe.tcpSocket.port, container), timeout);
   if (probe.httpGet !== undefined)
     return probeHttp(probe.httpGet, ip, portNumber(probe.httpGet.port, container), timeout);
+  if (probe.grpc !== undefined) return probeGrpc(ip, probe.grpc.port, probe.grpc.service ?? "", timeout);
   return { ok: true, seen: "" };
+}
+
+/** Makes a lifecycle handler; never throws. Any answer to a GET counts as success. */
+export async function hookOnce(
+  hook: LifecycleHandler,
+  container: ContainerSpec,
+  ip: Ip | undefined,
+  exec: ProbeExec,
+  timeout: Millis,
+): Promise<ProbeResult> {
+  if (hook.exec !== undefined) {
+    const { code, output } = await exec(hook.exec.command, timeout);
+    return { ok: code === 0, seen: `exit code ${code}: ${output}` };
+  }
+  if (hook.httpGet === undefined) return { ok: true, seen: "" };
+  if (ip === undefined) return { ok: false, seen: "the pod has no address" };
+  const got = await get(hook.httpGet, ip, portNumber(hook.httpGet.port, container), timeout);
+  return typeof got === "number" ? { ok: true, seen: "" } : { ok: false, seen: got };
 }
 
 /** The number of a probe's port: names are those of the container's own ports (the manifest was checked). */
@@ -42,17 +62,19 @@ function portNumber(port: number | string, container: ContainerSpec): number {
 }
 
 /** Success is an answer of 200–399; redirects are not followed. */
-async function probeHttp(
-  get: NonNullable<Probe["httpGet"]>,
-  ip: Ip,
-  port: number,
-  timeout: number,
-): Promise<ProbeResult> {
-  const scheme = get.scheme === "HTTPS" ? "https" : "http";
-  const path = get.path ?? "/";
+async function probeHttp(action: HttpGet, ip: Ip, port: number, timeout: Millis): Promise<ProbeResult> {
+  const got = await get(action, ip, port, timeout);
+  if (typeof got === "string") return { ok: false, seen: got };
+  return { ok: got >= 200 && got < 400, seen: `HTTP probe failed with status ${got}` };
+}
+
+/** The status of the answer, or what went wrong. */
+async function get(action: HttpGet, ip: Ip, port: number, timeout: Millis): Promise<number | string> {
+  const scheme = action.scheme === "HTTPS" ? "https" : "http";
+  const path = action.path ?? "/";
   const url = `${scheme}://${formatAuthority(ip, port)}${path.startsWith("/") ? "" : "/"}${path}`;
   const headers = new Headers({ "user-agent": "kube-probe/tulle", connection: "close" });
-  for (const { name, value } of get.httpHeaders ?? []) headers.set(name, value);
+  for (const { name, value } of action.httpHeaders ?? []) headers.set(name, value);
   try {
     const answer = await fetch(url, {
       headers,
@@ -62,10 +84,31 @@ async function probeHttp(
       tls: { rejectUnauthorized: false },
     });
     await answer.body?.cancel();
-    return { ok: answer.status >= 200 && answer.status < 400, seen: `HTTP probe failed with status ${answer.status}` };
+    return answer.status;
   } catch (error) {
-    return { ok: false, seen: `GET ${url}: ${error instanceof Error ? error.message : String(error)}` };
+    return `GET ${url}: ${error instanceof Error ? error.message : String(error)}`;
   }
+}
+
+/** `grpc.health.v1.Health/Check`: success is SERVING (1). The messages have one field each, read and written by hand. */
+function probeGrpc(ip: Ip, port: number, service: string, timeout: Millis): Promise<ProbeResult> {
+  const name = Buffer.from(service);
+  const request = name.length === 0 ? name : Buffer.concat([Buffer.from([0x0a, name.length]), name]);
+  const client = new Client(formatAuthority(ip, port), credentials.createInsecure(), { "grpc.enable_http_proxy": 0 });
+  const same = (bytes: Buffer) => bytes;
+  return new Promise<ProbeResult>((resolve) => {
+    client.makeUnaryRequest(
+      "/grpc.health.v1.Health/Check",
+      same,
+      same,
+      request,
+      { deadline: Date.now() + timeout },
+      (error, answer) => {
+        if (error !== null) resolve({ ok: false, seen: error.message });
+        else resolve({ ok: answer?.[1] === 1, seen: "the gRPC service is not serving" });
+      },
+    );
+  }).finally(() => client.close());
 }
 
 function probeTcp(ip: Ip, port: number, timeout: number): Promise<ProbeResult> {

@@ -1,0 +1,122 @@
+/** Where the pods of a manifest are: every document, every kind that holds a pod template, Lists however deep. */
+import { type Document, isMap, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from "yaml";
+import { InjectError } from "./errors.ts";
+import { isObject, type JsonObject } from "./json.ts";
+import { pointer } from "./patch.ts";
+
+/** Where a kind keeps its pod template; an empty path is the object itself. */
+const POD_PATHS: Readonly<Record<string, readonly string[]>> = {
+  Pod: [],
+  Deployment: ["spec", "template"],
+  StatefulSet: ["spec", "template"],
+  DaemonSet: ["spec", "template"],
+  ReplicaSet: ["spec", "template"],
+  ReplicationController: ["spec", "template"],
+  Job: ["spec", "template"],
+  CronJob: ["spec", "jobTemplate", "spec", "template"],
+};
+
+/** A list of another group may have such a kind name too; only these hold pods. */
+const LISTS = new Set(["List", ...Object.keys(POD_PATHS).map((kind) => `${kind}List`)]);
+
+export interface Manifest {
+  readonly text: string;
+  readonly lineEnd: "\n" | "\r\n";
+  readonly documents: readonly Document[];
+  /** `name:line:column` of an offset. */
+  readonly place: (offset: number) => string;
+  readonly lineOf: (offset: number) => number;
+}
+
+/** One object that holds a pod. */
+export interface PodHolder {
+  readonly document: Document;
+  /** The object's tree. */
+  readonly node: YAMLMap;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace: string | undefined;
+  /** Of the object in the text. */
+  readonly offset: number;
+  /** Steps from the document's root to the object. */
+  readonly steps: readonly (string | number)[];
+  /** Pointer from the object to its pod; empty for a Pod. */
+  readonly at: string;
+  /** The Pod or pod template itself. Throws InjectError `bad-pod` when it is not there. */
+  readonly pod: () => JsonObject;
+}
+
+/** Throws InjectError `malformed-yaml`. `name` is the file's, for messages. */
+export function parseManifest(text: string, name: string): Manifest {
+  const lines = new LineCounter();
+  // `<<` as kubectl reads it.
+  const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  const documents = "empty" in parsed ? [] : (parsed as Document[]);
+  const place = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${name}:${line}:${col}`;
+  };
+  for (const { errors } of documents) {
+    const broken = errors[0];
+    if (broken !== undefined) {
+      throw new InjectError("malformed-yaml", `${place(broken.pos[0])}: malformed YAML: ${broken.message}`);
+    }
+  }
+  return {
+    text,
+    lineEnd: text.includes("\r\n") ? "\r\n" : "\n",
+    documents,
+    place,
+    lineOf: (offset) => lines.linePos(offset).line,
+  };
+}
+
+/** The pods of one document, in their order. */
+export function* podsOf(document: Document): Iterable<PodHolder> {
+  for (const { node, steps } of objectsOf(document.contents as Node | null, [])) {
+    const kind = String(isMap(node) ? node.get("kind") : "");
+    const path = Object.hasOwn(POD_PATHS, kind) ? POD_PATHS[kind] : undefined;
+    if (path === undefined || !isMap(node)) continue;
+    const whole: unknown = node.toJS(document, { maxAliasCount: 100 });
+    const metadata = isObject(whole) && isObject(whole["metadata"]) ? whole["metadata"] : {};
+    yield {
+      document,
+      node,
+      kind,
+      name: String(metadata["name"] ?? metadata["generateName"] ?? ""),
+      namespace: typeof metadata["namespace"] === "string" ? metadata["namespace"] : undefined,
+      offset: node.range?.[0] ?? 0,
+      steps,
+      at: pointer(...path),
+      pod: () => {
+        const pod = path.reduce<unknown>((value, step) => (isObject(value) ? value[step] : undefined), whole);
+        if (!isObject(pod)) throw new InjectError("bad-pod", `${path.join(".")} is missing`);
+        return pod;
+      },
+    };
+  }
+}
+
+/** Runs `work` on a pod; its refusal names file, line and object. */
+export function onPod<T>(manifest: Manifest, holder: PodHolder, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof InjectError)) throw error;
+    const subject = `${holder.kind}/${holder.name === "" ? "?" : holder.name}`;
+    throw new InjectError(error.code, `${manifest.place(holder.offset)}: ${subject}: ${error.message}`);
+  }
+}
+
+interface Found {
+  readonly node: Node;
+  readonly steps: readonly (string | number)[];
+}
+
+/** The document itself, or the items of a List, however deep. */
+function objectsOf(node: Node | null, steps: readonly (string | number)[]): readonly Found[] {
+  if (node === null) return [];
+  if (!isMap(node) || !LISTS.has(String(node.get("kind")))) return [{ node, steps }];
+  const items = node.get("items", true);
+  return isSeq(items) ? items.items.flatMap((item, index) => objectsOf(item as Node, [...steps, "items", index])) : [];
+}

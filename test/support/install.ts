@@ -1,0 +1,41 @@
+/** Puts Tulle into the cluster and takes it away, by the commands that a user types: `bun test/support/install.ts up|down`. */
+import { Cluster, command, run } from "./cluster.ts";
+import { TULLE } from "./machine.ts";
+import { OPERATOR, SYSTEM } from "./names.ts";
+import type { ExecResult } from "./netns.ts";
+
+/** On a cluster of one's own it has to be there under this name. */
+const IMAGE = process.env["TULLE_IMAGE"] ?? "tulle:local";
+
+/** The flags of every installation here; `set` as of `--set`. */
+export function valuesOf(set: readonly string[] = []): readonly string[] {
+  const [repository = "", tag = ""] = IMAGE.split(/:(?=[^/:]+$)/);
+  return [`image.repository=${repository}`, `image.tag=${tag}`, ...set].flatMap((value) => ["--set", value]);
+}
+
+/** Runs tulle against the cluster. Answers a failure too. */
+export function tulle(cluster: Cluster, args: readonly string[]): Promise<ExecResult> {
+  return command([TULLE, ...args, "--kubeconfig", cluster.kubeconfig], { timeout: 180_000 });
+}
+
+/** Returns once a new pod would be meshed. */
+export async function install(cluster: Cluster, set: readonly string[] = []): Promise<void> {
+  const before = await cluster.tryKubectl(["-n", SYSTEM, "get", OPERATOR]);
+  const installed = await tulle(cluster, ["install", "--wait", "--timeout", "2m", ...valuesOf(set)]);
+  if (installed.status !== 0) throw new Error(`tulle install: ${installed.stderr}${installed.stdout}`);
+  if (before.status !== 0) return;
+  // The image may be another one under the same name.
+  await cluster.kubectl(["-n", SYSTEM, "rollout", "restart", OPERATOR]);
+  await cluster.kubectl(["-n", SYSTEM, "rollout", "status", OPERATOR, "--timeout=110s"], { timeout: 120_000 });
+}
+
+export async function uninstall(cluster: Cluster): Promise<void> {
+  await run([TULLE, "uninstall", "--roll", "--yes", "--timeout", "2m", "--kubeconfig", cluster.kubeconfig], {
+    timeout: 180_000,
+  });
+}
+
+if (import.meta.main) {
+  const cluster = await Cluster.find();
+  await (process.argv[2] === "down" ? uninstall(cluster) : install(cluster));
+}
