@@ -1,7 +1,7 @@
 /** `tulle inject`: the meshed manifest on stdout, what was done on stderr. */
 import { Command } from "commander";
 import { injectManifest } from "../inject/index.ts";
-import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS } from "../mesh/index.ts";
+import { DEFAULT_IMAGE_REPOSITORY, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS } from "../mesh/index.ts";
 import { readManifest } from "./read-manifest.ts";
 import { VERSION } from "./version.ts";
 
@@ -20,7 +20,7 @@ export function injectCommand(): Command {
         "`tulle uninject` gives the input back.",
     )
     .argument("<file>", "manifest, or - for standard input")
-    .option("--image <image>", "image of init container and sidecar", DEFAULT_IMAGE)
+    .option("--image <image>", "image of init container and sidecar", `${DEFAULT_IMAGE_REPOSITORY}:${VERSION}`)
     .option("--trust-domain <domain>", "trust domain of the mesh", DEFAULT_TRUST_DOMAIN)
     .option("--legacy-iptables", "the nodes' kernels have only legacy iptables: the init container gets NET_RAW too")
     .addHelpText(
