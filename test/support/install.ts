@@ -18,15 +18,10 @@ export function tulle(cluster: Cluster, args: readonly string[]): Promise<ExecRe
   return command([TULLE, ...args, "--kubeconfig", cluster.kubeconfig], { timeout: 180_000 });
 }
 
-/** Returns once a new pod would be meshed. */
+/** Installs, or brings what is installed to these values; returns once a new pod would be meshed, by every replica. */
 export async function install(cluster: Cluster, set: readonly string[] = []): Promise<void> {
-  const before = await cluster.tryKubectl(["-n", SYSTEM, "get", OPERATOR]);
   const installed = await tulle(cluster, ["install", "--wait", "--timeout", "2m", ...valuesOf(set)]);
   if (installed.status !== 0) throw new Error(`tulle install: ${installed.stderr}${installed.stdout}`);
-  if (before.status !== 0) return;
-  // The image may be another one under the same name.
-  await cluster.kubectl(["-n", SYSTEM, "rollout", "restart", OPERATOR]);
-  await cluster.kubectl(["-n", SYSTEM, "rollout", "status", OPERATOR, "--timeout=110s"], { timeout: 120_000 });
 }
 
 export async function uninstall(cluster: Cluster): Promise<void> {
@@ -37,5 +32,11 @@ export async function uninstall(cluster: Cluster): Promise<void> {
 
 if (import.meta.main) {
   const cluster = await Cluster.find();
-  await (process.argv[2] === "down" ? uninstall(cluster) : install(cluster));
+  if (process.argv[2] === "down") await uninstall(cluster);
+  else {
+    const before = await cluster.tryKubectl(["-n", SYSTEM, "get", OPERATOR]);
+    await install(cluster);
+    // Its image may be another one under the same name.
+    if (before.status === 0) await cluster.kubectl(["-n", SYSTEM, "rollout", "restart", OPERATOR]);
+  }
 }

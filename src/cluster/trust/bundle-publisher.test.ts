@@ -90,3 +90,27 @@ test("what could not be written is tried again, and a namespace that is gone is 
   expect(held("c")).toBeUndefined();
   expect(server.requests.filter((one) => one.method === "PATCH")).toHaveLength(writes + 1);
 });
+
+test("a namespace that has none yet is not missed beside many that have theirs when the leader begins", async () => {
+  await until(() => held("a") === "one" && held("b") === "one", "both namespaces");
+  for (let more = 1; more <= 12; more++) {
+    publisher[Symbol.dispose]();
+    const added = `n${more}`;
+    namespaces.set(added, {});
+    publisher = new BundlePublisher({ client, namespaces, pem: () => pem, clock, random: new SeededRandom(), logger });
+    await until(() => held(added) === "one", `namespace ${more} beside ${more + 1}`);
+  }
+});
+
+test("a write that hangs does not hold up another namespace", async () => {
+  await until(() => held("a") === "one" && held("b") === "one", "both namespaces");
+  const release = Promise.withResolvers<undefined>();
+  server.intercept = (request) =>
+    request.method === "PATCH" && request.path.includes("/hanging/") ? release.promise : undefined;
+  namespaces.set("hanging", {});
+  await until(() => server.requests.some((one) => one.path.includes("/hanging/")), "the first write");
+  namespaces.set("other", {});
+  await until(() => held("other") === "one", "the other namespace");
+  release.resolve(undefined);
+  await until(() => held("hanging") === "one", "the first namespace");
+});

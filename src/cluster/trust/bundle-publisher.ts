@@ -37,7 +37,7 @@ export class BundlePublisher implements Disposable {
   readonly #reflector: Reflector<KubeObject, string>;
   readonly #following: Disposable[];
   readonly #wanted = new Set<string>();
-  #working = false;
+  #workers = 0;
   #timer: Disposable | undefined;
   #closed = false;
 
@@ -71,24 +71,24 @@ export class BundlePublisher implements Disposable {
 
   #want(namespace: string): void {
     this.#wanted.add(namespace);
-    if (this.#working || this.#closed) return;
-    this.#working = true;
+    if (this.#closed || this.#workers >= PARALLEL) return;
+    this.#workers++;
     queueMicrotask(() => void this.#work());
   }
 
+  /** One worker: ends in the very step in which it finds nothing wanted, so that nothing wanted later is left to nobody. */
   async #work(): Promise<void> {
-    let failed = false;
-    const one = async (): Promise<void> => {
-      for (;;) {
-        const [namespace] = this.#wanted;
-        if (namespace === undefined || this.#closed) return;
-        this.#wanted.delete(namespace);
-        if (!(await this.#write(namespace))) failed = true;
-      }
-    };
-    await Promise.all(Array.from({ length: PARALLEL }, one));
-    this.#working = false;
-    if (!failed || this.#closed) return;
+    for (;;) {
+      const [namespace] = this.#wanted;
+      if (namespace === undefined || this.#closed) break;
+      this.#wanted.delete(namespace);
+      if (!(await this.#write(namespace))) this.#again();
+    }
+    this.#workers--;
+  }
+
+  #again(): void {
+    if (this.#closed) return;
     this.#timer?.[Symbol.dispose]();
     this.#timer = this.#options.clock.after(AGAIN_AFTER, () => this.changed());
   }
