@@ -16,7 +16,7 @@ export function rotateCommand(): Command {
     )
     .addHelpText("after", "\nExample:\n  tulle rotate leaf")
     .action(async () => {
-      const client = PlayClient.find(process.env);
+      const client = await PlayClient.find(process.env);
       const { epoch } = await client.reissue();
       const tty = process.stdout.isTTY === true;
       for (const until = Date.now() + WAIT_MILLIS; ; await Bun.sleep(POLL_MILLIS)) {

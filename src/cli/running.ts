@@ -19,6 +19,7 @@ import { VERSION } from "./version.ts";
 const DEFAULT_NAMESPACE = "default";
 const STOP_WAIT_MILLIS = 90_000;
 const STOP_POLL_MILLIS = 50;
+const NO_ANSWER: ReadonlySet<string> = new Set(["starting", "no-answer"]);
 
 interface Scope {
   readonly namespace: string;
@@ -41,7 +42,7 @@ export function listCommand(): Command {
     .addOption(new Option("-o, --output <form>", "how to print it").choices(["table", "json"]).default("table"))
     .addHelpText("after", "\nExample:\n  tulle get pods -A")
     .action(async (what: Kind, name: string | undefined, options: GetOptions) => {
-      const snapshot = await PlayClient.find(process.env).snapshot();
+      const snapshot = await (await PlayClient.find(process.env)).snapshot();
       const everywhere = options.allNamespaces === true || what === "namespaces";
       const found = listed(what, snapshot).filter(
         (one) => (everywhere || one.namespace === options.namespace) && (name === undefined || one.name === name),
@@ -88,9 +89,9 @@ export function logsCommand(): Command {
         const { namespace, container, tail } = options;
         const follow = options.follow === true;
         const previous = options.previous === true;
-        const log = await PlayClient.find(process.env).logs({ namespace, pod, container, tail, follow, previous });
-        if (log === undefined) return;
-        for await (const chunk of log) process.stdout.write(chunk);
+        const client = await PlayClient.find(process.env);
+        for await (const chunk of client.logs({ namespace, pod, container, tail, follow, previous }))
+          process.stdout.write(chunk);
       },
     );
 }
@@ -107,7 +108,7 @@ export function execCommand(): Command {
       "\nExamples:\n  tulle exec web -c app -- cat /etc/resolv.conf\n  tulle exec --node -- ip route",
     )
     .action(async (words: string[], options: Scope & { container?: string; node?: true }) => {
-      const client = PlayClient.find(process.env);
+      const client = await PlayClient.find(process.env);
       const [pod = "", ...command] = options.node === true ? ["", ...words] : words;
       if (command.length === 0) {
         throw new LocalError("no-command", "there is no command to run", {
@@ -132,7 +133,7 @@ export function applyCommand(): Command {
     .summary("add or change objects of a running play")
     .requiredOption("-f, --filename <file...>", "manifests; - for standard input")
     .action(async ({ filename }: { filename: string[] }) => {
-      const client = PlayClient.find(process.env);
+      const client = await PlayClient.find(process.env);
       const { results, notices } = await client.apply({ files: await readManifests(filename) });
       for (const notice of notices) process.stderr.write(`! ${notice}\n`);
       tellResults(results);
@@ -154,18 +155,23 @@ export function deleteCommand(): Command {
         name: string | undefined,
         options: Scope & { filename?: string[]; gracePeriod?: number; ignoreNotFound?: true },
       ) => {
-        const client = PlayClient.find(process.env);
-        const grace = options.gracePeriod === undefined ? {} : { grace: options.gracePeriod * 1000 };
-        const ignore = options.ignoreNotFound === true ? { ignoreNotFound: true } : {};
-        if (options.filename !== undefined && kind === undefined) {
-          const files = await readManifests(options.filename);
-          return tellResults((await client.delete({ files, ...grace, ...ignore })).results);
+        const { filename, namespace, gracePeriod } = options;
+        if (filename === undefined ? kind === undefined || name === undefined : kind !== undefined) {
+          throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", {
+            exitCode: 2,
+            hint: "tulle delete pod NAME, or tulle delete -f FILE",
+          });
         }
-        if (kind === undefined || name === undefined || options.filename !== undefined) {
-          throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", { exitCode: 2 });
+        const what =
+          filename === undefined
+            ? { object: { kind: objectKind(kind ?? ""), namespace, name: name ?? "" } }
+            : { files: await readManifests(filename) };
+        const grace = gracePeriod === undefined ? {} : { grace: gracePeriod * 1000 };
+        const { results, notFound } = await (await PlayClient.find(process.env)).delete({ ...what, ...grace });
+        tellResults(results);
+        if (notFound.length > 0 && options.ignoreNotFound !== true) {
+          throw new LocalError("not-found", notFound.join("; "), { hint: "see `tulle get pods -A`" });
         }
-        const object = { kind: objectKind(kind), namespace: options.namespace, name };
-        tellResults((await client.delete({ object, ...grace, ...ignore })).results);
       },
     );
 }
@@ -177,9 +183,14 @@ export function stopCommand(): Command {
     if (liveRunner(paths) === undefined && cleanLeftOver(paths, VERSION) !== undefined) {
       return void process.stdout.write("the play had been killed; what it left is gone\n");
     }
-    const client = PlayClient.find(process.env);
-    await client.stop();
-    const { pid } = client.record;
+    const pid = liveRunner(paths)?.pid;
+    try {
+      await (await PlayClient.find(process.env, { wait: false })).stop();
+    } catch (error) {
+      if (pid === undefined || !(error instanceof LocalError) || !NO_ANSWER.has(error.code)) throw error;
+      // It is starting, or its node hangs: its first process takes a signal as well.
+      process.kill(pid, "SIGTERM");
+    }
     for (const until = Date.now() + STOP_WAIT_MILLIS; Date.now() < until; await Bun.sleep(STOP_POLL_MILLIS)) {
       // Not `kill -0`: a process whose parent has not noticed its end yet still has its number.
       if (liveRunner(paths)?.pid !== pid) return void process.stdout.write("stopped; nothing is left\n");

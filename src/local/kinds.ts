@@ -39,6 +39,8 @@ export interface DeploymentObject {
   };
 }
 
+export type IpFamily = "IPv4" | "IPv6";
+
 export interface ServiceObject {
   readonly kind: "Service";
   readonly metadata: ObjectMeta;
@@ -46,6 +48,10 @@ export interface ServiceObject {
     readonly type?: "ClusterIP";
     /** `None` makes it headless. */
     readonly clusterIP?: string;
+    /** One of each family; the first one is `clusterIP`. */
+    readonly clusterIPs?: readonly string[];
+    readonly ipFamilies?: readonly IpFamily[];
+    readonly ipFamilyPolicy?: "SingleStack" | "PreferDualStack" | "RequireDualStack";
     readonly selector: Readonly<Record<string, string>>;
     readonly publishNotReadyAddresses?: boolean;
     readonly ports?: readonly ServicePortSpec[];

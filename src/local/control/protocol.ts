@@ -52,12 +52,12 @@ export interface DeleteRequest {
   readonly object?: { readonly kind: string; readonly namespace: string; readonly name: string };
   /** Milliseconds; the pods' own grace when undefined. */
   readonly grace?: Millis;
-  /** Objects of the files that are not there are no error. */
-  readonly ignoreNotFound?: boolean;
 }
 
 export interface DeleteAnswer {
   readonly results: readonly ObjectResult[];
+  /** A sentence for each object that was not there. */
+  readonly notFound: readonly string[];
 }
 
 /** Where `exec` goes. */

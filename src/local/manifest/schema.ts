@@ -399,9 +399,9 @@ export const KINDS: Readonly<Record<string, KindSchema>> = {
         {
           type: mustBe("ClusterIP", "there is nothing outside the node to serve"),
           clusterIP: either(only("None", ""), text({ pattern: /^[0-9a-f.:]+$/i, means: "None or an address" })),
-          clusterIPs: accepted,
-          ipFamilies: accepted,
-          ipFamilyPolicy: accepted,
+          clusterIPs: list(either(only("None", ""), text({ pattern: /^[0-9a-f.:]+$/i, means: "None or an address" }))),
+          ipFamilies: list(only("IPv4", "IPv6")),
+          ipFamilyPolicy: only("SingleStack", "PreferDualStack", "RequireDualStack"),
           selector: map(LABEL_VALUE, QUALIFIED),
           publishNotReadyAddresses: bool,
           sessionAffinity: mustBe("None", "connections are balanced one by one"),

@@ -12,7 +12,7 @@ import type {
   ReissueState,
   Snapshot,
 } from "../control/protocol.ts";
-import type { ControlHandler } from "../control/server.ts";
+import { type ControlHandler, NOT_STARTED } from "../control/server.ts";
 import { LocalError } from "../errors.ts";
 import { parseManifests } from "../manifest/parse.ts";
 import { formatProblem } from "../manifest/problems.ts";
@@ -103,8 +103,11 @@ export class ClusterControl implements ControlHandler {
     const name = this.#container(pod, container);
     const log = pod.log(name, previous);
     if (log !== undefined) return log;
-    const what = previous ? "has not been restarted" : "has not been started yet";
-    throw new LocalError("no-log", `container ${name} of pod ${podName} ${what}`, { hint: "see `tulle get pods`" });
+    throw previous
+      ? new LocalError("no-log", `container ${name} of pod ${podName} has not been restarted`)
+      : new LocalError(NOT_STARTED, `container ${name} of pod ${podName} has not been started yet`, {
+          hint: "see `tulle get pods` for why; `tulle logs -f` waits for it",
+        });
   }
 
   async apply(request: ApplyRequest): Promise<ApplyAnswer> {
@@ -118,24 +121,28 @@ export class ClusterControl implements ControlHandler {
     const grace = request.grace;
     if (request.object !== undefined) {
       const { kind, namespace, name } = request.object;
-      return { results: [await this.#cluster.delete(kind, namespace, name, { grace })] };
+      try {
+        return { results: [await this.#cluster.delete(kind, namespace, name, { grace })], notFound: [] };
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        return { results: [], notFound: [error.message] };
+      }
     }
     const { objects } = parseManifests(request.files ?? [], { existing: this.#cluster.objects });
     const results: ObjectResult[] = [];
-    let missing: LocalError | undefined;
+    const notFound: string[] = [];
     // Backwards, so that a Namespace goes after what it holds.
     await Promise.all(
       [...objects].reverse().map(async ({ object, namespace }) => {
         try {
           results.push(await this.#cluster.delete(object.kind, namespace, object.metadata.name, { grace }));
         } catch (error) {
-          if (!(error instanceof LocalError) || error.code !== "not-found") throw error;
-          missing ??= error;
+          if (!isNotFound(error)) throw error;
+          notFound.push(error.message);
         }
       }),
     );
-    if (missing !== undefined && request.ignoreNotFound !== true) throw missing;
-    return { results };
+    return { results, notFound };
   }
 
   execTarget(namespace: string, podName: string, container: string | undefined): ExecTarget {
@@ -195,4 +202,8 @@ export class ClusterControl implements ControlHandler {
       hint: `it has ${pod.containerNames.join(", ")}`,
     });
   }
+}
+
+function isNotFound(error: unknown): error is LocalError {
+  return error instanceof LocalError && error.code === "not-found";
 }
