@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { machine, processes, sh, TULLE, until } from "../support/machine.ts";
+import { machine, sh, TULLE, until } from "../support/machine.ts";
 import { PlayFolder, simplePod } from "../support/play-folder.ts";
 
 let play: PlayFolder;
@@ -162,6 +162,6 @@ describe("what the machine lacks ends with exit code 1", () => {
     expect(await started.exited).toBe(0);
     expect(await new Response(started.stdout).text()).toContain("cleaned up what a play of version 9.9.9 left");
     expect(existsSync(join(state, "runner.json"))).toBe(false);
-    expect(processes()).toEqual([]);
+    expect(play.processes()).toEqual([]);
   });
 });
