@@ -47,6 +47,8 @@ describe("the example that the project grew from", () => {
       return said.includes("15006") && said.includes("15001") && said;
     });
     expect(log).toMatch(/REDIRECT .*15001/);
+    expect(log).toContain("-A TULLE_OUTPUT -o lo -j RETURN\n");
+    expect(log.split("\n").filter((line) => line.length > 100)).toEqual([]);
     await until("the sidecar", () => play.tulle("logs", "app", "-c", "tulle-proxy").stdout.includes('"ready"'));
   });
 });

@@ -76,7 +76,7 @@ async function injected(scene: Scene) {
 
 async function rules(scene: Scene) {
   const log = await tulle(["logs", "-n", NAMESPACE, podOf(scene, "client").name, "-c", "tulle-init"]);
-  const redirects = log.stdout.split("\n").filter((line) => line.includes("REDIRECT"));
+  const redirects = log.stdout.split("\n").filter((line) => /^-A .*REDIRECT/.test(line));
   const complete = ["15001", "15006"].every((port) => redirects.some((line) => line.includes(port)));
   return {
     held: complete,
