@@ -12,8 +12,10 @@ import {
   type Snapshot,
   statePaths,
   statusColumn,
+  troubles,
 } from "../local/index.ts";
 import { readManifests } from "./play.ts";
+import { wrapped } from "./text.ts";
 import { VERSION } from "./version.ts";
 
 const DEFAULT_NAMESPACE = "default";
@@ -71,6 +73,9 @@ export function listCommand(): Command {
         const head = withNamespace ? ["NAMESPACE", ...HEADS[what]] : HEADS[what];
         const rows = found.map((one) => (withNamespace ? [one.namespace, ...one.row] : one.row));
         process.stdout.write(table([head, ...rows]));
+        for (const one of found) {
+          for (const why of one.troubles ?? []) process.stderr.write(`! ${wrapped(`${one.name}: ${why}`, 2)}\n`);
+        }
       }
     });
 }
@@ -79,11 +84,16 @@ export function listCommand(): Command {
 export function logsCommand(): Command {
   return scoped(new Command("logs"))
     .summary("print what a container wrote")
-    .argument("<pod>")
+    .description(
+      "Prints what a container of a pod wrote: its standard output and standard error, the last 8 MiB. `deployment/NAME` is one of\n" +
+        "its pods; the operator is pod tulle-operator of namespace tulle-system.",
+    )
+    .argument("<pod>", "a pod, or deployment/NAME")
     .option("-c, --container <name>", "which container; may be left out when there is one")
-    .option("-f, --follow", "go on until the container ends")
+    .option("-f, --follow", "wait for the container, and go on until it ends")
     .option("-p, --previous", "of the run before this one")
     .option("--tail <lines>", "the last lines alone", wholeNumber)
+    .addHelpText("after", "\nExamples:\n  tulle logs app -c tulle-init\n  tulle logs -f --tail 20 deployment/web")
     .action(
       async (pod: string, options: Scope & { container?: string; follow?: true; previous?: true; tail?: number }) => {
         const { namespace, container, tail } = options;
@@ -123,15 +133,33 @@ export function execCommand(): Command {
         enter.push(...CRUN, "exec", ...tty, containerId);
       }
       const child = Bun.spawn([...enter, ...command], { stdio: ["inherit", "inherit", "inherit"] });
-      process.exitCode = await child.exited;
+      const code = await child.exited;
+      process.exitCode =
+        code === CRUN_FAILED && options.node !== true ? await whyNotRun(enter, command[0] ?? "") : code;
     });
+}
+
+/** crun's exit code for a command that it could not start; a command may end with it as well. */
+const CRUN_FAILED = 255;
+
+/** The exit code of a shell: 127 when there is no such command, 126 when it cannot be run. */
+async function whyNotRun(enter: readonly string[], command: string): Promise<number> {
+  const words = enter.filter((word) => word !== "--tty");
+  const script = 'command -v -- "$1" >/dev/null && exit 0; [ -e "$1" ] && exit 126; exit 127';
+  const asked = Bun.spawn([...words, "sh", "-c", script, "sh", command], { stdio: ["ignore", "ignore", "ignore"] });
+  const code = await asked.exited;
+  return code === 0 ? CRUN_FAILED : code;
 }
 
 /** `tulle apply -f FILE`. */
 export function applyCommand(): Command {
   return new Command("apply")
     .summary("add or change objects of a running play")
+    .description(
+      "Makes what is new, changes what differs, and replaces the pods that it must. One wrong object, and nothing is changed.",
+    )
     .requiredOption("-f, --filename <file...>", "manifests; - for standard input")
+    .addHelpText("after", "\nExample:\n  tulle apply -f more.yaml")
     .action(async ({ filename }: { filename: string[] }) => {
       const client = await PlayClient.find(process.env);
       const { results, notices } = await client.apply({ files: await readManifests(filename) });
@@ -144,11 +172,18 @@ export function applyCommand(): Command {
 export function deleteCommand(): Command {
   return scoped(new Command("delete"))
     .summary("delete objects of a running play")
+    .description(
+      "Deletes one object by its kind and name, or all objects of manifests, and their pods; answers when they are gone.",
+    )
     .argument("[kind]", "pod, deployment, service, …")
     .argument("[name]")
     .option("-f, --filename <file...>", "the objects of these manifests")
     .option("--grace-period <seconds>", "how long containers may take to end", wholeNumber)
     .option("--ignore-not-found", "objects that are not there are no error")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tulle delete deployment web -n demo\n  tulle delete -f more.yaml --ignore-not-found",
+    )
     .action(
       async (
         kind: string | undefined,
@@ -178,7 +213,11 @@ export function deleteCommand(): Command {
 
 /** `tulle stop`: answers when nothing of the play is left. */
 export function stopCommand(): Command {
-  return new Command("stop").summary("end the running play, or clean up after a killed one").action(async () => {
+  const stop = new Command("stop")
+    .summary("end the running play, or clean up after a killed one")
+    .description("Ends every pod within its grace, then the node. Answers when nothing is left on the machine.")
+    .addHelpText("after", "\nExample:\n  tulle stop");
+  return stop.action(async () => {
     const paths = statePaths(process.env);
     if (liveRunner(paths) === undefined && cleanLeftOver(paths, VERSION) !== undefined) {
       return void process.stdout.write("the play had been killed; what it left is gone\n");
@@ -220,6 +259,8 @@ interface Listed {
   readonly name: string;
   readonly row: Row;
   readonly json: object;
+  /** Why it is not as it should be, a sentence each. */
+  readonly troubles?: readonly string[];
 }
 
 function listed(what: Kind, snapshot: Snapshot): readonly Listed[] {
@@ -229,12 +270,18 @@ function listed(what: Kind, snapshot: Snapshot): readonly Listed[] {
       return snapshot.pods.map((pod) => {
         const view = { ...pod, status: statusColumn(pod), restarts: restartsOf(pod) };
         const row = [pod.name, readyColumn(pod), view.status, String(view.restarts), age(pod.createdAt), firstIp(pod)];
-        return { namespace: pod.namespace, name: pod.name, row, json: view };
+        return {
+          namespace: pod.namespace,
+          name: pod.name,
+          row,
+          json: view,
+          troubles: pod.terminating ? [] : troubles(pod),
+        };
       });
     case "services":
       return snapshot.services.map((one) => {
         const ports = one.ports.map((port) => `${port.port}/${port.protocol}`).join(",");
-        const row = [one.name, one.clusterIps[0] ?? "None", ports, String(one.endpoints.length), age(one.createdAt)];
+        const row = [one.name, one.clusterIps[0] ?? "None", ports, String(one.readyPods), age(one.createdAt)];
         return { namespace: one.namespace, name: one.name, row, json: one };
       });
     case "deployments":
@@ -263,8 +310,11 @@ function scoped(command: Command): Command {
 function kindOf(text: string): Kind {
   const word = text.toLowerCase();
   const kind = SHORT[word] ?? KINDS.find((one) => one === word || one.slice(0, -1) === word);
-  if (kind === undefined) throw new InvalidArgumentError(`It is one of ${KINDS.join(", ")}.`);
-  return kind;
+  if (kind !== undefined) return kind;
+  throw new LocalError("unknown-kind", `tulle get does not list ${text}`, {
+    exitCode: 2,
+    hint: `It lists ${KINDS.join(", ")}.`,
+  });
 }
 
 /** The kinds that can be deleted by name, as they are written, with kubectl's short forms. */

@@ -35,6 +35,7 @@ export interface DeploymentObject {
   readonly spec: {
     readonly replicas?: number;
     readonly selector: LabelSelector;
+    readonly strategy?: { readonly type?: "RollingUpdate" | "Recreate" };
     readonly template: { readonly metadata?: Partial<ObjectMeta>; readonly spec: PodSpec };
   };
 }
@@ -84,6 +85,8 @@ export interface PodSpec {
   readonly restartPolicy?: "Always" | "OnFailure" | "Never";
   readonly terminationGracePeriodSeconds?: number;
   readonly serviceAccountName?: string;
+  /** Its old name, which an API server still writes. */
+  readonly serviceAccount?: string;
   readonly hostname?: string;
   readonly subdomain?: string;
   readonly securityContext?: PodSecurityContext;

@@ -15,8 +15,10 @@ export interface ServiceListing {
   /** Empty for a headless Service. */
   readonly clusterIps: readonly Ip[];
   readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
-  /** Addresses of the pods behind it that are ready. */
+  /** Addresses of the pods behind it that are ready, of the Service's families. */
   readonly endpoints: readonly Ip[];
+  /** How many pods those are. */
+  readonly readyPods: number;
   readonly createdAt: Millis;
 }
 

@@ -136,6 +136,8 @@ function checkPod(
   const containers = everyContainer(spec);
   const twice = containers.find((one, index) => containers.findIndex((other) => other.name === one.name) !== index);
   if (twice !== undefined) tell(`container name "${twice.name}" is there twice`);
+  if (spec.serviceAccount !== undefined && spec.serviceAccount !== (spec.serviceAccountName ?? GIVEN_SERVICE_ACCOUNT))
+    tell(`spec.serviceAccount is the old name of serviceAccountName: write serviceAccountName: ${spec.serviceAccount}`);
   const account = spec.serviceAccountName ?? GIVEN_SERVICE_ACCOUNT;
   if (account !== GIVEN_SERVICE_ACCOUNT && !names.has(`ServiceAccount/${namespace}/${account}`)) {
     tell(`ServiceAccount "${account}" does not exist in namespace ${namespace}; declare it in the manifest`);

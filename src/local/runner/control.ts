@@ -1,5 +1,5 @@
 /** What the control socket's requests mean for a cluster. */
-import { type Clock, OPERATOR_SERVICE_ACCOUNT, objectKey, SYSTEM_NAMESPACE } from "../../mesh/index.ts";
+import { type Clock, OPERATOR_SERVICE_ACCOUNT, objectKey, SYSTEM_NAMESPACE, TulleError } from "../../mesh/index.ts";
 import type { Operator } from "../../operator/index.ts";
 import type { ContainerLog } from "../container/log.ts";
 import type {
@@ -15,7 +15,7 @@ import type {
 import { type ControlHandler, NOT_STARTED } from "../control/server.ts";
 import { LocalError } from "../errors.ts";
 import { parseManifests } from "../manifest/parse.ts";
-import { formatProblem } from "../manifest/problems.ts";
+import { formatProblem, NOTHING_STARTED } from "../manifest/problems.ts";
 import type { Cluster, ObjectResult } from "./cluster.ts";
 import type { PodWorker } from "./pod.ts";
 import type { ServiceNetwork } from "./services.ts";
@@ -64,12 +64,16 @@ export class ClusterControl implements ControlHandler {
     const pods = cluster.pods;
     const services = [...this.#network.services.values()].map((service) => {
       const known = this.#network.endpoints(service.namespace, service.name)?.endpoints ?? [];
+      const ready = known.filter((one) => one.ready);
+      // The operator runs in the node itself, for as long as the play does.
+      const operator = service.namespace === SYSTEM_NAMESPACE && service.name === OPERATOR_SERVICE_ACCOUNT;
       return {
         namespace: service.namespace,
         name: service.name,
         clusterIps: service.clusterIps,
         ports: service.ports,
-        endpoints: known.filter((one) => one.ready).map((one) => one.ip),
+        endpoints: ready.map((one) => one.ip),
+        readyPods: operator ? 1 : new Set(ready.map((one) => one.podUid)).size,
         createdAt: cluster.createdAt("Service", service.namespace, service.name),
       };
     });
@@ -111,10 +115,20 @@ export class ClusterControl implements ControlHandler {
   }
 
   async apply(request: ApplyRequest): Promise<ApplyAnswer> {
-    const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
-    this.#network.checkServices(manifest.objects);
-    const results = this.#cluster.apply(manifest.objects);
-    return { results, notices: manifest.notices.map(formatProblem) };
+    try {
+      const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
+      this.#network.checkServices(manifest.objects);
+      const results = this.#cluster.apply(manifest.objects);
+      return { results, notices: manifest.notices.map(formatProblem) };
+    } catch (error) {
+      if (!(error instanceof TulleError) || error.exitCode !== 2) throw error;
+      const hint = (error.hint ?? "").replace(NOTHING_STARTED, "");
+      throw new LocalError(error.code, error.message, {
+        exitCode: 2,
+        cause: error,
+        hint: `Nothing was changed. ${hint}`.trim(),
+      });
+    }
   }
 
   async delete(request: DeleteRequest): Promise<DeleteAnswer> {
