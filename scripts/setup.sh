@@ -16,8 +16,15 @@ done
 stamp=node_modules/.setup-stamp
 if [ ! -f "$stamp" ] || [ package-lock.json -nt "$stamp" ] || [ package.json -nt "$stamp" ]; then
   say "npm packages (pinned in package-lock.json)"
-  npm ci --no-fund --no-audit --loglevel=error
+  # bun's own installer complains of packages that it then does without: shown only when bun does not run afterwards.
+  said=$(mktemp)
+  trap 'rm -f "$said"' EXIT
+  npm ci --no-fund --no-audit --loglevel=error >"$said" 2>&1 || {
+    cat "$said" >&2
+    exit 1
+  }
   [ "$(node_modules/.bin/bun --version)" = "$(node -p "require('./package.json').devDependencies.bun")" ] || {
+    cat "$said" >&2
     echo "setup: bun does not run, or is not the pinned version. Remove node_modules and try again." >&2
     exit 1
   }

@@ -1,7 +1,13 @@
 /** The one binary: picks a command by its first word and loads only that command's code. */
+import { writeSync } from "node:fs";
 import { main } from "./cli/main.ts";
 
 // A reader that has enough (`tulle … | head`) is no failure.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  const why = error.code === "ENOSPC" ? "no space is left on the device" : error.message;
+  writeSync(2, `tulle: the output cannot be written: ${why}\n`);
+  process.exit(1);
+});
 
 process.exitCode = await main(process.argv.slice(2));

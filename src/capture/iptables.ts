@@ -74,6 +74,13 @@ export class Iptables {
     return result.stdout;
   }
 
+  /** A chain as `iptables -t nat -S` shows it, which names interfaces and protocols; it ends with a line break. */
+  async rules(chain: string): Promise<string> {
+    const result = await this.#run(this.#path, ["-t", "nat", ...this.#wait(false), "-S", chain]);
+    if (result.status !== 0) throw this.failure(`read the chain ${chain}`, result);
+    return result.stdout;
+  }
+
   /** The error for a failed program: recognised by what it said, else quoted. */
   failure(attempted: string, result: ProgramResult): CaptureError {
     const said = result.stderr

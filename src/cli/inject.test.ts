@@ -39,6 +39,20 @@ describe("on the command line", () => {
     expect(await tulle(["uninject", "-"], POD)).toEqual({ code: 0, stdout: POD, stderr: "Pod/app: has no sidecar\n" });
   }, 60_000);
 
+  test("a template that was not rendered, and options that no cluster would take, are refused", async () => {
+    const refused = async (args: readonly string[], stdin: string) => {
+      const ran = await tulle(["inject", ...args, "-"], stdin);
+      expect([ran.code, ran.stdout]).toEqual([2, ""]);
+      return ran.stderr;
+    };
+    const nameless = POD.replace("name: app\n", "name: {{ .Release.Name }}\n");
+    expect(await refused([], nameless)).toContain("metadata.name is not a string; is that a Helm template?");
+    expect(await refused([], POD.replace("image: x", "image: {{ .Values.image }}"))).toContain("Render it first");
+    expect(await refused([], POD.replace("name: app\n", "name: 7\n"))).toContain('is not a string; quote it: "7"');
+    expect(await refused(["--image", "a b"], POD)).toContain("It is an image reference");
+    expect(await refused(["--trust-domain", "Not.A_Domain!"], POD)).toContain("trust domain");
+  }, 60_000);
+
   test("a wrong annotation is refused with place, reason and advice: exit code 2, nothing on stdout", async () => {
     const wrong = POD.replace("skip-outbound-port:", "skip-outbound-ports:").replace('"80"', '"http"');
     expect(await tulle(["inject", "-"], wrong)).toEqual({

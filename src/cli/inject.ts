@@ -1,7 +1,8 @@
 /** `tulle inject`: the meshed manifest on stdout, what was done on stderr. */
-import { Command } from "commander";
-import { injectManifest } from "../inject/index.ts";
-import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS } from "../mesh/index.ts";
+import { Command, InvalidArgumentError } from "commander";
+import { IdentityError, parseTrustDomain } from "../identity/index.ts";
+import { injectManifest, isImage } from "../inject/index.ts";
+import { DEFAULT_IMAGE_REPOSITORY, DEFAULT_TRUST_DOMAIN, OPERATOR_HOST, PORTS } from "../mesh/index.ts";
 import { readManifest } from "./read-manifest.ts";
 import { VERSION } from "./version.ts";
 
@@ -20,8 +21,13 @@ export function injectCommand(): Command {
         "`tulle uninject` gives the input back.",
     )
     .argument("<file>", "manifest, or - for standard input")
-    .option("--image <image>", "image of init container and sidecar", DEFAULT_IMAGE)
-    .option("--trust-domain <domain>", "trust domain of the mesh", DEFAULT_TRUST_DOMAIN)
+    .option(
+      "--image <image>",
+      "image of init container and sidecar",
+      readImage,
+      `${DEFAULT_IMAGE_REPOSITORY}:${VERSION}`,
+    )
+    .option("--trust-domain <domain>", "trust domain of the mesh", readTrustDomain, DEFAULT_TRUST_DOMAIN)
     .option("--legacy-iptables", "the nodes' kernels have only legacy iptables: the init container gets NET_RAW too")
     .addHelpText(
       "after",
@@ -47,4 +53,18 @@ export function injectCommand(): Command {
       }
       if (results.length === 0) process.stderr.write("no pods in it: nothing to inject\n");
     });
+}
+
+function readImage(text: string): string {
+  if (!isImage(text))
+    throw new InvalidArgumentError("It is an image reference such as registry.example.com/tulle:0.1.0.");
+  return text;
+}
+
+function readTrustDomain(text: string): string {
+  try {
+    return parseTrustDomain(text);
+  } catch (error) {
+    throw error instanceof IdentityError ? new InvalidArgumentError(`${error.message}.`) : error;
+  }
 }

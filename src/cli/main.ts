@@ -1,5 +1,6 @@
 /** The command table: one line a command, each loaded lazily so that `tulle proxy` carries nothing of the others. */
 import { Command, CommanderError } from "commander";
+import { TulleError } from "../mesh/index.ts";
 import { printError } from "./fail.ts";
 import { VERSION } from "./version.ts";
 
@@ -108,6 +109,12 @@ export async function main(args: readonly string[]): Promise<number> {
   const word = args[0];
   const wanted = word === "help" ? args[1] : word;
   try {
+    if (word === "help" && wanted !== undefined && !Object.hasOwn(COMMANDS, wanted)) {
+      throw new TulleError("unknown-command", `there is no command ${wanted}`, {
+        exitCode: 2,
+        hint: "see tulle --help",
+      });
+    }
     for (const [name, entry] of Object.entries(COMMANDS)) {
       const command = name === wanted ? await entry.load() : new Command(name).summary(entry.summary);
       if (name === wanted && command.summary() === "") command.summary(entry.summary);

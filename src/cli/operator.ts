@@ -1,6 +1,8 @@
 /** `tulle operator`: the operator on Kubernetes, as the chart's Deployment runs it. */
 import { Command } from "commander";
 import type { ClusterFlags } from "../cluster/index.ts";
+import { DEFAULT_IMAGE_REPOSITORY } from "../mesh/index.ts";
+import { VERSION } from "./version.ts";
 
 export function operatorCommand(): Command {
   return new Command("operator")
@@ -12,7 +14,7 @@ export function operatorCommand(): Command {
     .option("--trust-domain <name>", "of every identity", "cluster.local")
     .option("--mode <mode>", "plaintext in namespaces that do not say: strict or permissive", "permissive")
     .option("--leaf-lifetime <duration>", "of the pods' certificates, such as 24h or 90m", "24h")
-    .option("--image <image>", "of init container and sidecar", "tulle:latest")
+    .option("--image <image>", "of init container and sidecar", `${DEFAULT_IMAGE_REPOSITORY}:${VERSION}`)
     .option("--pod-cidrs <ranges>", "where pods are; default: what the nodes say")
     .option("--service-cidrs <ranges>", "where Services are; default: what the cluster says")
     .option("--legacy-iptables", "nodes have legacy iptables only: the init container gets NET_RAW")
@@ -27,7 +29,6 @@ export function operatorCommand(): Command {
       const { connect, KubeClient } = await import("../kube/index.ts");
       const { jsonLogger } = await import("./log.ts");
       const { systemClock, systemRandom } = await import("./system.ts");
-      const { VERSION } = await import("./version.ts");
       const config = readClusterConfig(flags, process.env);
       const logger = jsonLogger(config.logLevel, systemClock);
       const stop = new AbortController();

@@ -9,6 +9,7 @@ export class PlayScreen {
   readonly #colour: boolean;
   readonly #pods = new Map<string, PodEvent>();
   #ready = false;
+  #stopping = false;
 
   constructor(out: NodeJS.WriteStream, options: { readonly detached: boolean }) {
     this.#out = out;
@@ -27,7 +28,7 @@ export class PlayScreen {
         return this.#pod(event);
       case "pod-gone":
         this.#pods.delete(`${event.namespace}/${event.name}`);
-        if (this.#ready) this.#line(`- pod ${event.namespace}/${event.name} is gone`);
+        if (this.#ready && !this.#stopping) this.#line(`- pod ${event.namespace}/${event.name} is gone`);
         return;
       case "ready": {
         this.#ready = true;
@@ -41,6 +42,7 @@ export class PlayScreen {
         return;
       }
       case "stopping":
+        this.#stopping = true;
         return this.#line("stopping…");
       default:
         return;
@@ -71,10 +73,12 @@ export class PlayScreen {
       }
       return;
     }
-    const trouble = event.troubles.join("; ");
+    // An end that somebody asked for is no trouble, whatever code it ends with.
+    const asked = this.#stopping || event.status === "Terminating";
+    const trouble = asked ? "" : event.troubles.join("; ");
     if (trouble !== "" && trouble !== before?.troubles.join("; ")) {
       this.#line(`${this.#paint(31, "✗")} ${subject} ${event.status}: ${trouble}`);
-    } else if (before?.settled === true) this.#line(`- ${subject} ${event.status} ${event.ready}`);
+    } else if (before?.settled === true && !this.#stopping) this.#line(`- ${subject} ${event.status} ${event.ready}`);
   }
 
   #line(text: string): void {

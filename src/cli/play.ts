@@ -17,7 +17,7 @@ import {
   runInner,
   supervise,
 } from "../local/index.ts";
-import { DEFAULT_IMAGE, DEFAULT_TRUST_DOMAIN, formatCidr, type Mode } from "../mesh/index.ts";
+import { DEFAULT_IMAGE_REPOSITORY, DEFAULT_TRUST_DOMAIN, formatCidr, type Mode } from "../mesh/index.ts";
 import { PlayScreen } from "./play-screen.ts";
 import { isCompiled, selfCommand } from "./self.ts";
 import { systemClock, systemRandom } from "./system.ts";
@@ -34,6 +34,7 @@ interface PlayOptions {
   readonly background?: true;
 }
 
+const OWN_IMAGE = `${DEFAULT_IMAGE_REPOSITORY}:${VERSION}`;
 const DETACHED_WAIT_SECONDS = 120;
 
 export function playCommand(): Command {
@@ -204,11 +205,11 @@ async function addresses(options: PlayOptions): Promise<{ podCidr: string; servi
 function ownImage(): OwnImage {
   if (isCompiled()) {
     const binary = { source: process.execPath, destination: "/usr/local/bin/tulle", readOnly: true };
-    return { name: DEFAULT_IMAGE, mounts: [binary], wrapper: undefined };
+    return { name: OWN_IMAGE, mounts: [binary], wrapper: undefined };
   }
   const source = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
   return {
-    name: DEFAULT_IMAGE,
+    name: OWN_IMAGE,
     mounts: [
       { source: process.execPath, destination: "/usr/local/lib/tulle/bun", readOnly: true },
       { source, destination: "/usr/local/lib/tulle/source", readOnly: true },

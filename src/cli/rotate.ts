@@ -6,7 +6,10 @@ const WAIT_MILLIS = 30_000;
 const POLL_MILLIS = 50;
 
 export function rotateCommand(): Command {
-  const rotate = new Command("rotate").summary("make every proxy take a new certificate with a new key");
+  const rotate = new Command("rotate")
+    .summary("make every proxy take a new certificate with a new key")
+    .description("Renews what the mesh of a running play has issued, before its time.")
+    .addHelpText("after", "\nExample:\n  tulle rotate leaf");
   rotate
     .command("leaf")
     .summary("the certificates of the pods")
@@ -16,7 +19,7 @@ export function rotateCommand(): Command {
     )
     .addHelpText("after", "\nExample:\n  tulle rotate leaf")
     .action(async () => {
-      const client = PlayClient.find(process.env);
+      const client = await PlayClient.find(process.env);
       const { epoch } = await client.reissue();
       const tty = process.stdout.isTTY === true;
       for (const until = Date.now() + WAIT_MILLIS; ; await Bun.sleep(POLL_MILLIS)) {

@@ -12,13 +12,16 @@ import {
   type Snapshot,
   statePaths,
   statusColumn,
+  troubles,
 } from "../local/index.ts";
 import { readManifests } from "./play.ts";
+import { wrapped } from "./text.ts";
 import { VERSION } from "./version.ts";
 
 const DEFAULT_NAMESPACE = "default";
 const STOP_WAIT_MILLIS = 90_000;
 const STOP_POLL_MILLIS = 50;
+const NO_ANSWER: ReadonlySet<string> = new Set(["starting", "no-answer"]);
 
 interface Scope {
   readonly namespace: string;
@@ -41,7 +44,7 @@ export function listCommand(): Command {
     .addOption(new Option("-o, --output <form>", "how to print it").choices(["table", "json"]).default("table"))
     .addHelpText("after", "\nExample:\n  tulle get pods -A")
     .action(async (what: Kind, name: string | undefined, options: GetOptions) => {
-      const snapshot = await PlayClient.find(process.env).snapshot();
+      const snapshot = await (await PlayClient.find(process.env)).snapshot();
       const everywhere = options.allNamespaces === true || what === "namespaces";
       const found = listed(what, snapshot).filter(
         (one) => (everywhere || one.namespace === options.namespace) && (name === undefined || one.name === name),
@@ -70,6 +73,9 @@ export function listCommand(): Command {
         const head = withNamespace ? ["NAMESPACE", ...HEADS[what]] : HEADS[what];
         const rows = found.map((one) => (withNamespace ? [one.namespace, ...one.row] : one.row));
         process.stdout.write(table([head, ...rows]));
+        for (const one of found) {
+          for (const why of one.troubles ?? []) process.stderr.write(`! ${wrapped(`${one.name}: ${why}`, 2)}\n`);
+        }
       }
     });
 }
@@ -78,19 +84,24 @@ export function listCommand(): Command {
 export function logsCommand(): Command {
   return scoped(new Command("logs"))
     .summary("print what a container wrote")
-    .argument("<pod>")
+    .description(
+      "Prints what a container of a pod wrote: its standard output and standard error, the last 8 MiB. `deployment/NAME` is one of\n" +
+        "its pods; the operator is pod tulle-operator of namespace tulle-system.",
+    )
+    .argument("<pod>", "a pod, or deployment/NAME")
     .option("-c, --container <name>", "which container; may be left out when there is one")
-    .option("-f, --follow", "go on until the container ends")
+    .option("-f, --follow", "wait for the container, and go on until it ends")
     .option("-p, --previous", "of the run before this one")
     .option("--tail <lines>", "the last lines alone", wholeNumber)
+    .addHelpText("after", "\nExamples:\n  tulle logs app -c tulle-init\n  tulle logs -f --tail 20 deployment/web")
     .action(
       async (pod: string, options: Scope & { container?: string; follow?: true; previous?: true; tail?: number }) => {
         const { namespace, container, tail } = options;
         const follow = options.follow === true;
         const previous = options.previous === true;
-        const log = await PlayClient.find(process.env).logs({ namespace, pod, container, tail, follow, previous });
-        if (log === undefined) return;
-        for await (const chunk of log) process.stdout.write(chunk);
+        const client = await PlayClient.find(process.env);
+        for await (const chunk of client.logs({ namespace, pod, container, tail, follow, previous }))
+          process.stdout.write(chunk);
       },
     );
 }
@@ -107,7 +118,7 @@ export function execCommand(): Command {
       "\nExamples:\n  tulle exec web -c app -- cat /etc/resolv.conf\n  tulle exec --node -- ip route",
     )
     .action(async (words: string[], options: Scope & { container?: string; node?: true }) => {
-      const client = PlayClient.find(process.env);
+      const client = await PlayClient.find(process.env);
       const [pod = "", ...command] = options.node === true ? ["", ...words] : words;
       if (command.length === 0) {
         throw new LocalError("no-command", "there is no command to run", {
@@ -117,22 +128,40 @@ export function execCommand(): Command {
       }
       const enter = ["nsenter", "-t", String(client.record.nodePid), "--net", "--mount", "--pid", "--"];
       if (options.node !== true) {
-        const { containerId } = await client.execTarget(options.namespace, pod, options.container);
+        const { containerId, flags } = await client.execTarget(options.namespace, pod, options.container);
         const tty = process.stdin.isTTY === true && process.stdout.isTTY === true ? ["--tty"] : [];
-        enter.push(...CRUN, "exec", ...tty, containerId);
+        enter.push(...CRUN, "exec", ...tty, ...flags, containerId);
       }
       const child = Bun.spawn([...enter, ...command], { stdio: ["inherit", "inherit", "inherit"] });
-      process.exitCode = await child.exited;
+      const code = await child.exited;
+      process.exitCode =
+        code === CRUN_FAILED && options.node !== true ? await whyNotRun(enter, command[0] ?? "") : code;
     });
+}
+
+/** crun's exit code for a command that it could not start; a command may end with it as well. */
+const CRUN_FAILED = 255;
+
+/** The exit code of a shell: 127 when there is no such command, 126 when it cannot be run. */
+async function whyNotRun(enter: readonly string[], command: string): Promise<number> {
+  const words = enter.filter((word) => word !== "--tty");
+  const script = 'command -v -- "$1" >/dev/null && exit 0; [ -e "$1" ] && exit 126; exit 127';
+  const asked = Bun.spawn([...words, "sh", "-c", script, "sh", command], { stdio: ["ignore", "ignore", "ignore"] });
+  const code = await asked.exited;
+  return code === 0 ? CRUN_FAILED : code;
 }
 
 /** `tulle apply -f FILE`. */
 export function applyCommand(): Command {
   return new Command("apply")
     .summary("add or change objects of a running play")
+    .description(
+      "Makes what is new, changes what differs, and replaces the pods that it must. One wrong object, and nothing is changed.",
+    )
     .requiredOption("-f, --filename <file...>", "manifests; - for standard input")
+    .addHelpText("after", "\nExample:\n  tulle apply -f more.yaml")
     .action(async ({ filename }: { filename: string[] }) => {
-      const client = PlayClient.find(process.env);
+      const client = await PlayClient.find(process.env);
       const { results, notices } = await client.apply({ files: await readManifests(filename) });
       for (const notice of notices) process.stderr.write(`! ${notice}\n`);
       tellResults(results);
@@ -143,43 +172,64 @@ export function applyCommand(): Command {
 export function deleteCommand(): Command {
   return scoped(new Command("delete"))
     .summary("delete objects of a running play")
+    .description(
+      "Deletes one object by its kind and name, or all objects of manifests, and their pods; answers when they are gone.",
+    )
     .argument("[kind]", "pod, deployment, service, …")
     .argument("[name]")
     .option("-f, --filename <file...>", "the objects of these manifests")
     .option("--grace-period <seconds>", "how long containers may take to end", wholeNumber)
     .option("--ignore-not-found", "objects that are not there are no error")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  tulle delete deployment web -n demo\n  tulle delete -f more.yaml --ignore-not-found",
+    )
     .action(
       async (
         kind: string | undefined,
         name: string | undefined,
         options: Scope & { filename?: string[]; gracePeriod?: number; ignoreNotFound?: true },
       ) => {
-        const client = PlayClient.find(process.env);
-        const grace = options.gracePeriod === undefined ? {} : { grace: options.gracePeriod * 1000 };
-        const ignore = options.ignoreNotFound === true ? { ignoreNotFound: true } : {};
-        if (options.filename !== undefined && kind === undefined) {
-          const files = await readManifests(options.filename);
-          return tellResults((await client.delete({ files, ...grace, ...ignore })).results);
+        const { filename, namespace, gracePeriod } = options;
+        if (filename === undefined ? kind === undefined || name === undefined : kind !== undefined) {
+          throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", {
+            exitCode: 2,
+            hint: "tulle delete pod NAME, or tulle delete -f FILE",
+          });
         }
-        if (kind === undefined || name === undefined || options.filename !== undefined) {
-          throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", { exitCode: 2 });
+        const what =
+          filename === undefined
+            ? { object: { kind: objectKind(kind ?? ""), namespace, name: name ?? "" } }
+            : { files: await readManifests(filename) };
+        const grace = gracePeriod === undefined ? {} : { grace: gracePeriod * 1000 };
+        const { results, notFound } = await (await PlayClient.find(process.env)).delete({ ...what, ...grace });
+        tellResults(results);
+        if (notFound.length > 0 && options.ignoreNotFound !== true) {
+          throw new LocalError("not-found", notFound.join("; "), { hint: "see `tulle get pods -A`" });
         }
-        const object = { kind: objectKind(kind), namespace: options.namespace, name };
-        tellResults((await client.delete({ object, ...grace, ...ignore })).results);
       },
     );
 }
 
 /** `tulle stop`: answers when nothing of the play is left. */
 export function stopCommand(): Command {
-  return new Command("stop").summary("end the running play, or clean up after a killed one").action(async () => {
+  const stop = new Command("stop")
+    .summary("end the running play, or clean up after a killed one")
+    .description("Ends every pod within its grace, then the node. Answers when nothing is left on the machine.")
+    .addHelpText("after", "\nExample:\n  tulle stop");
+  return stop.action(async () => {
     const paths = statePaths(process.env);
     if (liveRunner(paths) === undefined && cleanLeftOver(paths, VERSION) !== undefined) {
       return void process.stdout.write("the play had been killed; what it left is gone\n");
     }
-    const client = PlayClient.find(process.env);
-    await client.stop();
-    const { pid } = client.record;
+    const pid = liveRunner(paths)?.pid;
+    try {
+      await (await PlayClient.find(process.env, { wait: false })).stop();
+    } catch (error) {
+      if (pid === undefined || !(error instanceof LocalError) || !NO_ANSWER.has(error.code)) throw error;
+      // It is starting, or its node hangs: its first process takes a signal as well.
+      process.kill(pid, "SIGTERM");
+    }
     for (const until = Date.now() + STOP_WAIT_MILLIS; Date.now() < until; await Bun.sleep(STOP_POLL_MILLIS)) {
       // Not `kill -0`: a process whose parent has not noticed its end yet still has its number.
       if (liveRunner(paths)?.pid !== pid) return void process.stdout.write("stopped; nothing is left\n");
@@ -209,6 +259,8 @@ interface Listed {
   readonly name: string;
   readonly row: Row;
   readonly json: object;
+  /** Why it is not as it should be, a sentence each. */
+  readonly troubles?: readonly string[];
 }
 
 function listed(what: Kind, snapshot: Snapshot): readonly Listed[] {
@@ -218,12 +270,18 @@ function listed(what: Kind, snapshot: Snapshot): readonly Listed[] {
       return snapshot.pods.map((pod) => {
         const view = { ...pod, status: statusColumn(pod), restarts: restartsOf(pod) };
         const row = [pod.name, readyColumn(pod), view.status, String(view.restarts), age(pod.createdAt), firstIp(pod)];
-        return { namespace: pod.namespace, name: pod.name, row, json: view };
+        return {
+          namespace: pod.namespace,
+          name: pod.name,
+          row,
+          json: view,
+          troubles: pod.terminating ? [] : troubles(pod),
+        };
       });
     case "services":
       return snapshot.services.map((one) => {
         const ports = one.ports.map((port) => `${port.port}/${port.protocol}`).join(",");
-        const row = [one.name, one.clusterIps[0] ?? "None", ports, String(one.endpoints.length), age(one.createdAt)];
+        const row = [one.name, one.clusterIps[0] ?? "None", ports, String(one.readyPods), age(one.createdAt)];
         return { namespace: one.namespace, name: one.name, row, json: one };
       });
     case "deployments":
@@ -252,8 +310,11 @@ function scoped(command: Command): Command {
 function kindOf(text: string): Kind {
   const word = text.toLowerCase();
   const kind = SHORT[word] ?? KINDS.find((one) => one === word || one.slice(0, -1) === word);
-  if (kind === undefined) throw new InvalidArgumentError(`It is one of ${KINDS.join(", ")}.`);
-  return kind;
+  if (kind !== undefined) return kind;
+  throw new LocalError("unknown-kind", `tulle get does not list ${text}`, {
+    exitCode: 2,
+    hint: `It lists ${KINDS.join(", ")}.`,
+  });
 }
 
 /** The kinds that can be deleted by name, as they are written, with kubectl's short forms. */

@@ -1,5 +1,5 @@
 /** `tulle version`. */
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import packageJson from "../../package.json" with { type: "json" };
 
 /** The one version of the binary, the chart and the image. */
@@ -8,7 +8,7 @@ export const VERSION: string = packageJson.version;
 export function versionCommand(): Command {
   return new Command("version")
     .summary("print the version")
-    .option("-o, --output <format>", "text or json", "text")
+    .addOption(new Option("-o, --output <format>", "how to print it").choices(["text", "json"]).default("text"))
     .addHelpText("after", "\nExample:\n  tulle version -o json")
     .action((options: { output: string }) => {
       const facts = { version: VERSION, bun: Bun.version, platform: `${process.platform}-${process.arch}` };

@@ -5,7 +5,7 @@ import { ClusterError } from "./errors.ts";
 const env = { POD_NAMESPACE: "mesh", POD_NAME: "op-1" };
 
 test("without flags, what the chart says by default", () => {
-  expect(readClusterConfig({}, env)).toMatchObject({
+  expect(readClusterConfig({ image: "tulle:1" }, env)).toMatchObject({
     trustDomain: "cluster.local",
     mode: "permissive",
     leafLifetime: 24 * 3_600_000,
@@ -21,7 +21,7 @@ test.each([
   ["1h30m", 5_400_000],
   ["48h", 172_800_000],
 ])("a lifetime of %s", (leafLifetime, millis) => {
-  expect(readClusterConfig({ leafLifetime }, env).leafLifetime).toBe(millis);
+  expect(readClusterConfig({ image: "tulle:1", leafLifetime }, env).leafLifetime).toBe(millis);
 });
 
 describe("a wrong flag is named with what it should be, exit code 2", () => {
@@ -37,7 +37,7 @@ describe("a wrong flag is named with what it should be, exit code 2", () => {
   ])("%j", (flags, name) => {
     let refused: unknown;
     try {
-      readClusterConfig(flags, env);
+      readClusterConfig({ image: "tulle:1", ...flags }, env);
     } catch (error) {
       refused = error;
     }

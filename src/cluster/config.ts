@@ -1,7 +1,6 @@
 /** How the operator on Kubernetes is told what to do: flags for the mesh, variables for the pod that it is. */
 import { parseTrustDomain, type TrustDomain } from "../identity/index.ts";
 import {
-  DEFAULT_IMAGE,
   DEFAULT_TRUST_DOMAIN,
   LOG_LEVELS,
   type LogLevel,
@@ -34,7 +33,7 @@ export interface ClusterFlags {
   readonly trustDomain?: string;
   readonly mode?: string;
   readonly leafLifetime?: string;
-  readonly image?: string;
+  readonly image: string;
   readonly legacyIptables?: boolean;
   readonly podCidrs?: string;
   readonly serviceCidrs?: string;
@@ -55,7 +54,7 @@ export function readClusterConfig(
     trustDomain: trustDomain(flags.trustDomain ?? DEFAULT_TRUST_DOMAIN),
     mode,
     leafLifetime: duration("--leaf-lifetime", flags.leafLifetime ?? "24h"),
-    image: flags.image ?? DEFAULT_IMAGE,
+    image: flags.image,
     legacyIptables: flags.legacyIptables === true,
     podCidrs: cidrs("--pod-cidrs", flags.podCidrs),
     serviceCidrs: cidrs("--service-cidrs", flags.serviceCidrs),

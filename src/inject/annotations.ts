@@ -197,7 +197,12 @@ function readCidrs(text: string): string | undefined {
 }
 
 function readImage(text: string): string | undefined {
-  return /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,510}$/.test(text) ? text : undefined;
+  return isImage(text) ? text : undefined;
+}
+
+/** Whether a text can be an image reference. */
+export function isImage(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,510}$/.test(text);
 }
 
 function readQuantity(text: string): Quantity | undefined {

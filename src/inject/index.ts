@@ -11,7 +11,7 @@ export {
   type InjectReason,
   type NamespaceFacts,
 } from "./admit.ts";
-export { ANNOTATIONS, MARKS } from "./annotations.ts";
+export { ANNOTATIONS, isImage, MARKS } from "./annotations.ts";
 export { INJECT_CODES, type InjectCode, InjectError } from "./errors.ts";
 export { type InjectedManifest, type InjectResult, injectManifest } from "./inject-manifest.ts";
 export { hasSidecar, type Injection, injectPod } from "./inject-pod.ts";

@@ -1,5 +1,15 @@
 /** Where the pods of a manifest are: every document, every kind that holds a pod template, Lists however deep. */
-import { type Document, isMap, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from "yaml";
+import {
+  type Document,
+  isMap,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseAllDocuments,
+  visit,
+  type YAMLMap,
+} from "yaml";
 import { InjectError } from "./errors.ts";
 import { isObject, type JsonObject } from "./json.ts";
 import { pointer } from "./patch.ts";
@@ -71,6 +81,32 @@ export function parseManifest(text: string, name: string): Manifest {
   };
 }
 
+/** What `{{ .Values.name }}` is to a YAML reader: a map that has a map for a key. No object of Kubernetes has one. */
+function unrendered(node: Node): Pair | undefined {
+  let found: Pair | undefined;
+  visit(node, {
+    Pair: (_, pair) => {
+      if (!isMap(pair.key) && !isSeq(pair.key)) return undefined;
+      found = pair;
+      return visit.BREAK;
+    },
+  });
+  return found;
+}
+
+const RENDER = "is that a Helm template? Render it first: helm template … | tulle inject -";
+
+/** Throws InjectError `bad-pod` for an object that no API server would take, and that looks like a template. */
+function checkRendered(node: YAMLMap, metadata: JsonObject): void {
+  for (const field of ["name", "generateName", "namespace"]) {
+    const value = metadata[field];
+    if (value === undefined || value === null || typeof value === "string") continue;
+    const why = typeof value === "object" ? RENDER : `quote it: "${String(value)}"`;
+    throw new InjectError("bad-pod", `metadata.${field} is not a string; ${why}`);
+  }
+  if (unrendered(node) !== undefined) throw new InjectError("bad-pod", `it has a map for a key ({{ … }}); ${RENDER}`);
+}
+
 /** The pods of one document, in their order. */
 export function* podsOf(document: Document): Iterable<PodHolder> {
   for (const { node, steps } of objectsOf(document.contents as Node | null, [])) {
@@ -83,18 +119,23 @@ export function* podsOf(document: Document): Iterable<PodHolder> {
       document,
       node,
       kind,
-      name: String(metadata["name"] ?? metadata["generateName"] ?? ""),
+      name: textOf(metadata["name"]) ?? textOf(metadata["generateName"]) ?? "",
       namespace: typeof metadata["namespace"] === "string" ? metadata["namespace"] : undefined,
       offset: node.range?.[0] ?? 0,
       steps,
       at: pointer(...path),
       pod: () => {
+        checkRendered(node, metadata);
         const pod = path.reduce<unknown>((value, step) => (isObject(value) ? value[step] : undefined), whole);
         if (!isObject(pod)) throw new InjectError("bad-pod", `${path.join(".")} is missing`);
         return pod;
       },
     };
   }
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 /** Runs `work` on a pod; its refusal names file, line and object. */

@@ -35,9 +35,12 @@ export interface DeploymentObject {
   readonly spec: {
     readonly replicas?: number;
     readonly selector: LabelSelector;
+    readonly strategy?: { readonly type?: "RollingUpdate" | "Recreate" };
     readonly template: { readonly metadata?: Partial<ObjectMeta>; readonly spec: PodSpec };
   };
 }
+
+export type IpFamily = "IPv4" | "IPv6";
 
 export interface ServiceObject {
   readonly kind: "Service";
@@ -46,6 +49,10 @@ export interface ServiceObject {
     readonly type?: "ClusterIP";
     /** `None` makes it headless. */
     readonly clusterIP?: string;
+    /** One of each family; the first one is `clusterIP`. */
+    readonly clusterIPs?: readonly string[];
+    readonly ipFamilies?: readonly IpFamily[];
+    readonly ipFamilyPolicy?: "SingleStack" | "PreferDualStack" | "RequireDualStack";
     readonly selector: Readonly<Record<string, string>>;
     readonly publishNotReadyAddresses?: boolean;
     readonly ports?: readonly ServicePortSpec[];
@@ -78,6 +85,8 @@ export interface PodSpec {
   readonly restartPolicy?: "Always" | "OnFailure" | "Never";
   readonly terminationGracePeriodSeconds?: number;
   readonly serviceAccountName?: string;
+  /** Its old name, which an API server still writes. */
+  readonly serviceAccount?: string;
   readonly hostname?: string;
   readonly subdomain?: string;
   readonly securityContext?: PodSecurityContext;

@@ -64,7 +64,8 @@ export const EXEMPT_NAMESPACES = ["kube-system", "kube-public", "kube-node-lease
 
 export const DEFAULT_TRUST_DOMAIN = "cluster.local";
 export const DEFAULT_CLUSTER_DOMAIN = "cluster.local";
-export const DEFAULT_IMAGE = "tulle:latest";
+/** Never a name that a stranger's registry could answer for; the tag is the version. */
+export const DEFAULT_IMAGE_REPOSITORY = "localhost/tulle";
 
 /** Environment variables of the `tulle-proxy` container. */
 export const ENV = {

@@ -38,6 +38,7 @@ test("reads what the injector writes into typed values", () => {
     operator: { host: "tulle-operator.tulle-system.svc", port: 15012, serverName: "tulle-operator.tulle-system.svc" },
     logLevel: "info",
     identityDirectory: IDENTITY_DIRECTORY,
+    probes: {},
   });
 });
 

@@ -23,6 +23,8 @@ export function serveHttp(options: HttpOptions): Bun.Server<undefined> {
         port,
         development: false,
         fetch: (request, server) => {
+          // The Host header is the caller's, and part of the URL.
+          if (!URL.canParse(request.url)) return new Response("bad request\n", { status: 400 });
           const asked = new URL(request.url).pathname;
           const other = asked === path || others?.has(asked) !== true ? undefined : others;
           if (asked !== path && other === undefined) return new Response("not found\n", { status: 404 });

@@ -21,7 +21,7 @@ export async function helm(...args: readonly string[]): Promise<HelmResult> {
   return { status, stdout, stderr };
 }
 
-/** The objects that `helm template` gives, as they are named, sorted by kind and name. */
+/** The objects that `helm template` gives, read as kubectl reads YAML (0444 is octal), sorted by kind and name. */
 export async function helmObjects(namespace: string, ...args: readonly string[]): Promise<readonly Manifest[]> {
   const { status, stdout, stderr } = await helm(
     "template",
@@ -34,7 +34,7 @@ export async function helmObjects(namespace: string, ...args: readonly string[])
     ...args,
   );
   if (status !== 0) throw new Error(stderr);
-  const objects = parseAllDocuments(stdout).map((document) => document.toJS() as Manifest | null);
+  const objects = parseAllDocuments(stdout, { version: "1.1" }).map((document) => document.toJS() as Manifest | null);
   return sorted(objects.filter((one) => one !== null));
 }
 

@@ -7,7 +7,9 @@ import { app, podOf, SERVER_PORTS, service } from "../support/mesh-apps.ts";
 const NAMED = { ports: [{ name: "health", containerPort: SERVER_PORTS.health }] };
 const KINDS: Readonly<Record<string, object>> = {
   "http-get": { httpGet: { path: "/healthz?full=1", port: SERVER_PORTS.health } },
-  "http-get-of-a-named-port": { httpGet: { path: "/", port: "health", httpHeaders: [{ name: "x-probe", value: "yes" }] } },
+  "http-get-of-a-named-port": {
+    httpGet: { path: "/", port: "health", httpHeaders: [{ name: "x-probe", value: "yes" }] },
+  },
   "tcp-socket": { tcpSocket: { port: SERVER_PORTS.tcp } },
   grpc: { grpc: { port: SERVER_PORTS.grpc } },
   exec: { exec: { command: ["curl", "-sS", "--fail", `http://127.0.0.1:${SERVER_PORTS.health}/`] } },
@@ -53,7 +55,9 @@ holds("a readiness probe of each kind says no where nobody answers, and the pod 
   const names = Object.keys(CLOSED).map((name) => `unready-${name}`);
   await space.apply(
     ...Object.entries(CLOSED).map(([name, probe]) =>
-      podOf(`unready-${name}`, probed({ readinessProbe: { ...probe, periodSeconds: 1 } }), { labels: { app: "unready" } }),
+      podOf(`unready-${name}`, probed({ readinessProbe: { ...probe, periodSeconds: 1 } }), {
+        labels: { app: "unready" },
+      }),
     ),
     service("unready"),
   );
@@ -83,7 +87,11 @@ holds("a lifecycle handler of the application works: before its end it calls ano
   await space.apply(podOf("witness", app(["server"])), service("witness"));
   await space.ready(["witness"]);
   const preStop = { exec: { command: ["curl", "-sS", "--fail", "-m", "5", "http://witness/"] } };
-  await space.apply(podOf("leaving", app(["idle"], { container: { lifecycle: { preStop } } }), { spec: { terminationGracePeriodSeconds: 20 } }));
+  await space.apply(
+    podOf("leaving", app(["idle"], { container: { lifecycle: { preStop } } }), {
+      spec: { terminationGracePeriodSeconds: 20 },
+    }),
+  );
   await space.ready(["leaving"]);
   const grown = await mesh.growth(space, "witness", "inbound mtls", async () => {
     await space.kubectl(["delete", "pod", "leaving", "--timeout=60s"]);

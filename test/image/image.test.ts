@@ -3,7 +3,18 @@
  * file system unpacked from the archive and nothing else. Needs root.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
@@ -109,6 +120,22 @@ describe("the archive", () => {
     const line = (word: string) => new RegExp(`^${word} (.*)$`, "m").exec(dockerfile)?.[1];
     const { User, Entrypoint, Env } = archive.config.config;
     expect([line("USER"), line("ENTRYPOINT"), line("ENV")]).toEqual([User, JSON.stringify(Entrypoint), Env[0]]);
+  });
+
+  test("is compiled from no other file than the Dockerfile copies and .dockerignore lets through", () => {
+    const dockerfile = readFileSync(join(ROOT, "Dockerfile"), "utf8");
+    const ignore = readFileSync(join(ROOT, ".dockerignore"), "utf8").split("\n");
+    const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.*) \S+$/gm)].flatMap(([, files = ""]) =>
+      files.split(" "),
+    );
+    for (const file of copied)
+      expect(ignore.some((line) => line === `!${file}` || line.startsWith(`!${file}`))).toBeTrue();
+    const folder = join(work, "context");
+    mkdirSync(folder);
+    for (const file of copied) cpSync(join(ROOT, file), join(folder, file), { recursive: true });
+    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+    const built = Bun.spawnSync([join(folder, "scripts/build.sh")], { cwd: folder, stdout: "pipe", stderr: "pipe" });
+    expect({ status: built.exitCode, stderr: built.stderr.toString() }).toEqual({ status: 0, stderr: "" });
   });
 
   test("is the same, byte for byte, when it is made again", () => {

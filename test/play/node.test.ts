@@ -87,7 +87,9 @@ beforeAll(async () => {
       }),
       web("first"),
       service("web"),
+      service("both", { ipFamilyPolicy: "PreferDualStack" }),
       service("headless", { clusterIP: "None" }),
+      service("headless-both", { clusterIP: "None", ipFamilyPolicy: "RequireDualStack" }),
     ),
   );
   await until("the pods", () => play.tulle("get", "deployments").stdout.includes("2/2"));
@@ -171,11 +173,29 @@ describe("services", () => {
     },
   );
 
-  test("answer under a headless name with the pods' own addresses, in both families", () => {
-    const found = client("getent", "ahosts", "headless").stdout;
-    const ips = JSON.parse(play.tulle("get", "pods", "-o", "json").stdout) as { name: string; ips: string[] }[];
-    for (const ip of ips.filter((one) => one.name.startsWith("web-")).flatMap((one) => one.ips))
-      expect(found).toContain(ip);
+  const resolved = (host: string) => [
+    ...new Set(
+      client("getent", "ahosts", host)
+        .stdout.trim()
+        .split("\n")
+        .map((line) => line.split(/ +/)[0] ?? ""),
+    ),
+  ];
+
+  test("have IPv4 alone unless they ask for both families (ipFamilyPolicy)", () => {
+    expect(resolved("web").map((ip) => ip.includes(":"))).toEqual([false]);
+    expect(
+      resolved("both")
+        .map((ip) => ip.includes(":"))
+        .sort(),
+    ).toEqual([false, true]);
+  });
+
+  test("answer under a headless name with the pods' own addresses, of the Service's families", () => {
+    const pods = JSON.parse(play.tulle("get", "pods", "-o", "json").stdout) as { name: string; ips: string[] }[];
+    const ips = pods.filter((one) => one.name.startsWith("web-")).flatMap((one) => one.ips);
+    expect(resolved("headless-both").sort()).toEqual([...ips].sort());
+    expect(resolved("headless").sort()).toEqual(ips.filter((ip) => !ip.includes(":")).sort());
   });
 
   test("a rolling update replaces the pods without a failed request", async () => {

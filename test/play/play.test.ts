@@ -1,7 +1,8 @@
 /** `tulle play` in real namespaces: the example of the notes, its commands, and that nothing is left however it ends. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { machine, processes, ROOT, sh, until } from "../support/machine.ts";
+import { machine, ROOT, sh, TULLE, until } from "../support/machine.ts";
 import { PlayFolder, simplePod } from "../support/play-folder.ts";
 
 let play: PlayFolder;
@@ -46,6 +47,8 @@ describe("the example that the project grew from", () => {
       return said.includes("15006") && said.includes("15001") && said;
     });
     expect(log).toMatch(/REDIRECT .*15001/);
+    expect(log).toContain("-A TULLE_OUTPUT -o lo -j RETURN\n");
+    expect(log.split("\n").filter((line) => line.length > 100)).toEqual([]);
     await until("the sidecar", () => play.tulle("logs", "app", "-c", "tulle-proxy").stdout.includes('"ready"'));
   });
 });
@@ -69,6 +72,58 @@ describe("a running play", () => {
     expect(play.tulle("get", "pods", "two").code).toBe(1);
     expect(play.tulle("delete", "gadget", "two").code).toBe(2);
   });
+
+  test("is waited for while it starts, and stopped while it starts", async () => {
+    const file = play.manifest(simplePod("one", ["sh", "-c", "echo up; sleep 600"]));
+    const record = join(String(play.env["TULLE_STATE_DIR"]), "runner.json");
+    play.start("--no-inject", file);
+    await until("the first sign of life", () => existsSync(record));
+    expect(play.tulle("logs", "-n", "default", "two").stderr).toContain("there is no pod two");
+    await running();
+    expect(play.tulle("stop").code).toBe(0);
+    const second = play.start("--no-inject", file);
+    await until("the first sign of life", () => existsSync(record));
+    expect(play.tulle("stop")).toMatchObject({ code: 0, stderr: "" });
+    expect(await second.exited).toBe(0);
+  });
+
+  test("deletes what is there and then says what is not, unless told to ignore that", async () => {
+    const objects = [simplePod("one", ["sleep", "600"]), simplePod("two", ["sleep", "600"])];
+    play.start("--no-inject", play.manifest(...objects));
+    await running();
+    expect(play.tulle("delete", "pod", "two", "--grace-period", "0").code).toBe(0);
+    const both = play.manifest(...objects);
+    const deleted = play.tulle("delete", "--grace-period", "0", "-f", both);
+    expect([deleted.code, deleted.stdout]).toEqual([1, "pod/one deleted\n"]);
+    expect(deleted.stderr).toContain("there is no Pod two in namespace default");
+    for (const words of [
+      ["pod", "two"],
+      ["-f", both],
+    ]) {
+      expect(play.tulle("delete", "--ignore-not-found", ...words)).toEqual({ code: 0, stdout: "", stderr: "" });
+    }
+    expect(play.tulle("delete").code).toBe(2);
+  });
+
+  // Longer than Bun's idle timeout of 10 s, whose end came after up to 12 s.
+  test("follows a log that is silent for 13 s, from before its container starts", async () => {
+    const late = "sleep 13; echo late; sleep 600";
+    const slow = { name: "slow", image: "x", command: ["sleep", "1"] };
+    const teller = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "teller" },
+      spec: { initContainers: [slow], containers: [{ name: "app", image: "x", command: ["sh", "-c", late] }] },
+    };
+    const started = play.start("--no-inject", play.manifest(teller));
+    await until("the pod", () => play.tulle("get", "pods").stdout.includes("Init"));
+    const follower = Bun.spawn([TULLE, "logs", "-f", "teller"], { env: play.env, stdout: "pipe", stderr: "pipe" });
+    const { value } = await follower.stdout.getReader().read();
+    expect(new TextDecoder().decode(value)).toBe("late\n");
+    started.kill("SIGKILL");
+    expect(await follower.exited).toBe(1);
+    expect(await new Response(follower.stderr).text()).toBe("tulle: the play has ended\n");
+  }, 30_000);
 
   test("says why a command that is not there does not start (get pods, back-off)", async () => {
     play.start("--no-inject", play.manifest(simplePod("lost", ["no-such-command"])));
@@ -95,7 +150,7 @@ describe("a running play", () => {
       await running();
       killed.kill("SIGKILL");
       await killed.exited;
-      await until("its processes to be gone", () => processes().length === 0);
+      await until("its processes to be gone", () => play.processes().length === 0);
       expect(machine()).toBe(before);
       if (way === "stop") {
         expect(play.tulle("stop")).toEqual({

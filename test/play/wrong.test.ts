@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { machine, processes, sh, TULLE, until } from "../support/machine.ts";
+import { machine, sh, TULLE, until } from "../support/machine.ts";
 import { PlayFolder, simplePod } from "../support/play-folder.ts";
 
 let play: PlayFolder;
@@ -56,6 +56,11 @@ describe("wrong input ends with exit code 2", () => {
       "the proxy's user",
       [simplePod("a", ["sleep", "1"], { securityContext: { runAsUser: 1337 } })],
       /Pod\/a cannot be meshed: container app runs as user 1337/,
+    ],
+    [
+      "a capability that reaches the machine",
+      [simplePod("a", ["sleep", "1"], { securityContext: { capabilities: { add: ["SYS_ADMIN"] } } })],
+      /capabilities\.add\[0\].*stay within the pod/,
     ],
     [
       "a wrong annotation",
@@ -133,13 +138,14 @@ describe("what the machine lacks ends with exit code 1", () => {
   });
 
   test("a full disk", () => {
-    const state = String(play.env["TULLE_STATE_DIR"]);
-    mkdirSync(state, { recursive: true });
-    const fill = `mount -t tmpfs -o size=8k,nr_inodes=4 tmpfs ${state}\ndd if=/dev/zero of=${state}/full bs=4k 2>/dev/null || :`;
+    const disk = join(play.path, "disk");
+    mkdirSync(disk);
+    play.env["TULLE_STATE_DIR"] = join(disk, "state");
+    const fill = `mount -t tmpfs -o size=8k,nr_inodes=4 tmpfs ${disk}\ndd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null || :`;
     const refused = bent(fill);
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining("the disk is full")]);
     expect(refused.stderr).toContain("TULLE_STATE_DIR");
-    expect(readdirSync(state)).toEqual([]);
+    expect(readdirSync(disk)).toEqual([]);
   });
 
   test("a play of another version is running, or was killed", async () => {
@@ -162,6 +168,6 @@ describe("what the machine lacks ends with exit code 1", () => {
     expect(await started.exited).toBe(0);
     expect(await new Response(started.stdout).text()).toContain("cleaned up what a play of version 9.9.9 left");
     expect(existsSync(join(state, "runner.json"))).toBe(false);
-    expect(processes()).toEqual([]);
+    expect(play.processes()).toEqual([]);
   });
 });

@@ -89,6 +89,7 @@ export function service(
     metadata: { namespace: inNamespace, name },
     spec: {
       selector: { app: options.app ?? name },
+      ipFamilyPolicy: "PreferDualStack",
       ...(options.headless === true ? { clusterIP: "None" } : {}),
       ports: Object.entries(ports).map(([portName, [port, target]]) => ({ name: portName, port, targetPort: target })),
     },

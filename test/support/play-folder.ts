@@ -9,6 +9,11 @@ export class PlayFolder implements AsyncDisposable {
   readonly env = { ...process.env, TULLE_STATE_DIR: join(this.path, "state") } as Record<string, string>;
   readonly #running: Bun.Subprocess[] = [];
 
+  /** Processes of its node. */
+  processes(): string[] {
+    return processes(this.env["TULLE_STATE_DIR"] ?? "");
+  }
+
   /** Runs the binary to its end. */
   tulle(...args: readonly string[]): Ran {
     return sh([TULLE, ...args], { env: this.env });
@@ -39,7 +44,7 @@ export class PlayFolder implements AsyncDisposable {
       child.kill("SIGKILL");
       await child.exited;
     }
-    await until("every process to be gone", () => processes().length === 0);
+    await until("every process to be gone", () => this.processes().length === 0);
     rmSync(this.path, { recursive: true, force: true });
   }
 }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import manifest from "../../../examples/demo.yaml" with { type: "text" };
+import { invokedAs } from "../self.ts";
 import { pods, tulle } from "./mesh.ts";
 import { bold, facts, type StepResult, say, stepEnd, stepTitle, table } from "./screen.ts";
 import { type Scene, STEPS } from "./steps.ts";
@@ -31,7 +32,8 @@ export async function runDemo(options: { readonly keep: boolean }): Promise<numb
       return up.code === 2 ? 2 : 1;
     }
     running = true;
-    facts(up.stdout.trimEnd().split("\n").slice(-16));
+    const told = up.stdout.trimEnd().split("\n").slice(-16);
+    facts(options.keep ? told : told.filter((line) => !line.startsWith("it goes on running")));
     const scene: Scene = { pods: await pods() };
     for (const [index, step] of STEPS.entries()) {
       if (interrupted) break;
@@ -58,7 +60,7 @@ export async function runDemo(options: { readonly keep: boolean }): Promise<numb
     );
     if (options.keep && !interrupted) {
       running = false;
-      say(KEPT);
+      say(kept(invokedAs()));
     }
     return held ? 0 : 1;
   } finally {
@@ -72,11 +74,18 @@ export async function runDemo(options: { readonly keep: boolean }): Promise<numb
   }
 }
 
-const KEPT = `
-It is still running. Try:
-  tulle get pods -A
-  tulle exec -n demo client -- curl -s http://web           a request through the mesh
-  tulle exec -n outside intruder -- curl -s http://web.demo  refused: no identity
-  tulle logs -n demo client -c tulle-init                   the rules
-  tulle exec --node -- tcpdump -ni any port 15008           what is on the wire
-  tulle stop                                                take it all away`;
+const TRIES: readonly (readonly [words: string, what: string])[] = [
+  ["get pods -A", "what runs"],
+  ["exec -n demo client -- curl -s http://web", "a request through the mesh"],
+  ["exec -n outside intruder -- curl -s http://web.demo", "refused: no identity"],
+  ["logs -n demo client -c tulle-init", "the rules"],
+  ["exec --node -- tcpdump -ni any port 15008", "what is on the wire"],
+  ["stop", "take it all away"],
+];
+
+/** What to try while it runs, with the program as the reader calls it. */
+function kept(program: string): string {
+  const width = Math.max(...TRIES.map(([words]) => words.length));
+  const lines = TRIES.map(([words, what]) => `  ${program} ${words.padEnd(width)}  ${what}`);
+  return `\nIt is still running. Try:\n${lines.join("\n")}`;
+}

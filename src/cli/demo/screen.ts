@@ -24,10 +24,24 @@ const INDENT = 4;
 /** The facts of a step, indented under it; a longer line goes on below, indented further. */
 export function facts(lines: readonly string[]): void {
   for (const line of lines) {
-    for (let at = 0, indent = INDENT; at === 0 || at < line.length; at += WIDTH - indent, indent = INDENT + 2) {
-      say(dim(`${" ".repeat(indent)}${line.slice(at, at + WIDTH - indent)}`));
-    }
+    folded(line, WIDTH - INDENT - 2).forEach((part, index) => {
+      say(dim(`${" ".repeat(index === 0 ? INDENT : INDENT + 2)}${part}`));
+    });
   }
+}
+
+/** Cuts a line after a space or comma into parts of at most `room` characters; without one where it must. */
+export function folded(line: string, room: number): readonly string[] {
+  const parts: string[] = [];
+  let rest = line;
+  while (rest.length > room) {
+    const head = rest.slice(0, room + 1);
+    const at = Math.max(head.lastIndexOf(" "), head.lastIndexOf(",", room - 1) + 1);
+    const cut = at > room / 2 ? at : room;
+    parts.push(rest.slice(0, cut).trimEnd());
+    rest = rest.slice(cut).trimStart();
+  }
+  return [...parts, rest];
 }
 
 export function stepTitle(number: number, of: number, title: string): void {
@@ -44,10 +58,10 @@ export function table(results: readonly StepResult[]): void {
   say("");
   say(bold(`${"step".padEnd(width + 6)}held  what was seen`));
   results.forEach((result, index) => {
-    const room = WIDTH - (width + 12);
-    const fact = result.fact.length > room ? `${result.fact.slice(0, room - 1)}…` : result.fact;
+    const [fact = "", ...more] = folded(result.fact, WIDTH - (width + 12));
     const mark = result.held ? green("yes ") : red("NO  ");
     say(`${String(index + 1).padStart(2)}  ${result.title.padEnd(width)}  ${mark}  ${fact}`);
+    for (const part of more) say(`${" ".repeat(width + 12)}${part}`);
   });
   say("");
 }

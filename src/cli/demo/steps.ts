@@ -1,5 +1,4 @@
 /** The steps of the demo, each one claim with its proof. A step holds only if its proof was seen. */
-import { createHash } from "node:crypto";
 import { type Certificate, parseCertificate, pemDecode } from "../../identity/index.ts";
 import { type LoadReport, loadScript } from "./load.ts";
 import { capture, count, inPod, ipv4, onNode, type PodLine, tulle } from "./mesh.ts";
@@ -45,10 +44,9 @@ async function authority(scene: Scene) {
   const root = pemDecode("CERTIFICATE", read.stdout)[0];
   if (root === undefined) return { held: false, fact: `no root in ${file}: ${read.stderr.trim()}` };
   const certificate = parseCertificate(root);
-  const print = createHash("sha256").update(root).digest("hex");
   return {
     held: certificate.isCa && certificate.notAfter > Date.now(),
-    fact: `P-256 root, until ${day(certificate).slice(0, 10)}, sha256 ${print.slice(0, 16)}…`,
+    fact: `P-256 root, until ${day(certificate).slice(0, 10)}, key ${certificate.subjectKeyId?.slice(0, 16) ?? "?"}…`,
   };
 }
 
@@ -76,7 +74,7 @@ async function injected(scene: Scene) {
 
 async function rules(scene: Scene) {
   const log = await tulle(["logs", "-n", NAMESPACE, podOf(scene, "client").name, "-c", "tulle-init"]);
-  const redirects = log.stdout.split("\n").filter((line) => line.includes("REDIRECT"));
+  const redirects = log.stdout.split("\n").filter((line) => /^-A .*REDIRECT/.test(line));
   const complete = ["15001", "15006"].every((port) => redirects.some((line) => line.includes(port)));
   return {
     held: complete,

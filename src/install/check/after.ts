@@ -239,7 +239,7 @@ function expiry(snapshot: Snapshot): readonly Finding[] {
   const days = Math.floor((last - snapshot.now) / DAY);
   if (roots.length === 0) return [fail("the trust bundle holds no certificate", "See the operator's log.")];
   const until = new Date(last).toISOString().slice(0, 10);
-  const fix = "Rotate the root before: docs/install.md.";
+  const fix = "See docs/install.md, The CA.";
   if (last <= snapshot.now) return [fail(`the newest root ran out on ${until}`, fix)];
   return last - snapshot.now < EXPIRES_SOON
     ? [warn(`the newest root runs out on ${until}, in ${days} days`, fix)]

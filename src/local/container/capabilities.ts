@@ -1,13 +1,15 @@
 /** Which capabilities a container holds: containerd's default set, then what its securityContext drops and adds. */
 import { LocalError } from "../errors.ts";
 
-/** containerd `oci.WithDefaultUnixCaps` (the set of an ordinary Kubernetes container). */
+/**
+ * containerd `oci.WithDefaultUnixCaps` (the set of an ordinary Kubernetes container) without MKNOD: nothing here controls
+ * devices, and one that a container made would be the machine's own.
+ */
 export const DEFAULT_CAPABILITIES: readonly string[] = [
   "CAP_CHOWN",
   "CAP_DAC_OVERRIDE",
   "CAP_FSETID",
   "CAP_FOWNER",
-  "CAP_MKNOD",
   "CAP_NET_RAW",
   "CAP_SETGID",
   "CAP_SETUID",

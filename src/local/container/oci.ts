@@ -91,7 +91,7 @@ export function ociConfig(settings: ContainerSettings): object {
         destination: mount.destination,
         type: "bind",
         source: mount.source,
-        options: ["rbind", "rprivate", mount.readOnly ? "ro" : "rw"],
+        options: ["rbind", "rprivate", "nosuid", "nodev", mount.readOnly ? "ro" : "rw"],
       })),
     ],
     linux: {

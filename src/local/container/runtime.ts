@@ -56,7 +56,7 @@ export async function prepareRoot(directory: string, root: RootFiles): Promise<v
     `mkdir -p ${at}/upper ${at}/work ${at}/rootfs`,
     `cd ${at}`,
     `mkfifo -m 0600 output`,
-    `mount -n -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work rootfs`,
+    `mount -n -t overlay overlay -o nodev,lowerdir=/,upperdir=upper,workdir=work rootfs`,
   ];
   for (const path of root.emptied) script.push(`rm -rf rootfs${quote(path)}`, `mkdir -p rootfs${quote(path)}`);
   if (root.emptied.includes("/run")) script.push("mkdir rootfs/run/lock", "chmod 1777 rootfs/run/lock");
@@ -133,13 +133,22 @@ export async function startContainer(
   };
 }
 
+/** The user of a process that joins a container is the container's own, and it gains no more than that. */
+export function execFlags(
+  user: { readonly uid: number; readonly gid: number },
+  noNewPrivileges: boolean,
+): readonly string[] {
+  return ["--user", `${user.uid}:${user.gid}`, ...(noNewPrivileges ? ["--no-new-privs"] : [])];
+}
+
 /** Runs a command in a container; the output is cut at 10 KiB, as a probe's is. */
 export async function execInContainer(
   id: string,
+  flags: readonly string[],
   command: readonly string[],
   timeout: number,
 ): Promise<{ readonly code: number; readonly output: string; readonly timedOut: boolean }> {
-  const child = Bun.spawn([...CRUN, "exec", id, ...command], {
+  const child = Bun.spawn([...CRUN, "exec", ...flags, id, ...command], {
     env: { PATH: TOOL_PATH },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,4 +1,5 @@
 /** The other end of the control socket: what the commands use. */
+import { existsSync } from "node:fs";
 import { LocalError } from "../errors.ts";
 import { linesOf } from "../runner/events.ts";
 import { liveRunner, type RunnerRecord, type StatePaths, statePaths } from "../state/directory.ts";
@@ -15,6 +16,10 @@ import {
   type Snapshot,
 } from "./protocol.ts";
 
+/** How long a play may take from its first sign of life to its control socket. */
+const START_WAIT_MILLIS = 10_000;
+const START_POLL_MILLIS = 50;
+
 export class PlayClient {
   readonly record: RunnerRecord;
   readonly #paths: StatePaths;
@@ -24,14 +29,24 @@ export class PlayClient {
     this.record = record;
   }
 
-  /** Finds the running play. Throws LocalError `not-running`. */
-  static find(env: Readonly<Record<string, string | undefined>>): PlayClient {
+  /** Finds the running play; one that is starting is waited for. Throws LocalError `not-running` or `starting`. */
+  static async find(
+    env: Readonly<Record<string, string | undefined>>,
+    options: { readonly wait: boolean } = { wait: true },
+  ): Promise<PlayClient> {
     const paths = statePaths(env);
-    const record = liveRunner(paths);
-    if (record === undefined) {
-      throw new LocalError("not-running", "no play is running", { hint: "start one with `tulle play FILE`" });
+    for (const until = Date.now() + (options.wait ? START_WAIT_MILLIS : 0); ; await Bun.sleep(START_POLL_MILLIS)) {
+      const record = liveRunner(paths);
+      if (record === undefined) {
+        throw new LocalError("not-running", "no play is running", { hint: "start one with `tulle play FILE`" });
+      }
+      if (existsSync(paths.socket)) return new PlayClient(paths, record);
+      if (Date.now() >= until) {
+        throw new LocalError("starting", `the play (process ${record.pid}) is still starting`, {
+          hint: "try again, or end it with `tulle stop`",
+        });
+      }
     }
-    return new PlayClient(paths, record);
   }
 
   async snapshot(): Promise<Snapshot> {
@@ -40,22 +55,19 @@ export class PlayClient {
 
   /** The snapshot now and after each change, until the caller stops. */
   async *watch(): AsyncGenerator<Snapshot> {
-    const answer = await this.#ask("GET", PATHS.watch);
-    if (answer.body === null) return;
-    for await (const line of linesOf(answer.body)) yield JSON.parse(line) as Snapshot;
+    for await (const line of linesOf(this.#stream(PATHS.watch))) yield JSON.parse(line) as Snapshot;
   }
 
-  /** The bytes of a log; with `follow` until the container ends. */
-  async logs(query: {
+  /** The bytes of a log; with `follow` from the container's start until its end. */
+  logs(query: {
     readonly namespace: string;
     readonly pod: string;
     readonly container: string | undefined;
     readonly tail: number | undefined;
     readonly follow: boolean;
     readonly previous: boolean;
-  }): Promise<ReadableStream<Uint8Array> | undefined> {
-    const answer = await this.#ask("GET", `${PATHS.logs}?${search(query)}`);
-    return answer.body ?? undefined;
+  }): AsyncGenerator<Uint8Array> {
+    return this.#stream(`${PATHS.logs}?${search(query)}`);
   }
 
   async apply(request: ApplyRequest): Promise<ApplyAnswer> {
@@ -83,17 +95,36 @@ export class PlayClient {
     await this.#ask("POST", PATHS.stop);
   }
 
+  /** An answer that may take as long as the play lives. */
+  async *#stream(path: string): AsyncGenerator<Uint8Array> {
+    const { body } = await this.#ask("GET", path);
+    if (body === null) return;
+    try {
+      yield* body;
+    } catch (cause) {
+      const { pid } = this.record;
+      const ended = liveRunner(this.#paths)?.pid !== pid;
+      throw new LocalError(
+        "broken-stream",
+        ended ? "the play has ended" : `the connection to the running play (process ${pid}) broke`,
+        { cause, ...(ended ? {} : { hint: "run the command again" }) },
+      );
+    }
+  }
+
   async #ask(method: "GET" | "POST", path: string, body?: unknown): Promise<Response> {
     let answer: Response;
     try {
       answer = await fetch(`http://play${path}`, {
         method,
         unix: this.#paths.socket,
+        // Bun gives up on a silent answer after five minutes.
+        timeout: false,
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
       throw new LocalError("no-answer", `the running play (process ${this.record.pid}) does not answer`, {
-        hint: "it may still be starting; end it with `tulle stop`",
+        hint: "end it with `tulle stop`",
         cause: error,
       });
     }

@@ -15,8 +15,10 @@ export interface ServiceListing {
   /** Empty for a headless Service. */
   readonly clusterIps: readonly Ip[];
   readonly ports: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
-  /** Addresses of the pods behind it that are ready. */
+  /** Addresses of the pods behind it that are ready, of the Service's families. */
   readonly endpoints: readonly Ip[];
+  /** How many pods those are. */
+  readonly readyPods: number;
   readonly createdAt: Millis;
 }
 
@@ -52,17 +54,19 @@ export interface DeleteRequest {
   readonly object?: { readonly kind: string; readonly namespace: string; readonly name: string };
   /** Milliseconds; the pods' own grace when undefined. */
   readonly grace?: Millis;
-  /** Objects of the files that are not there are no error. */
-  readonly ignoreNotFound?: boolean;
 }
 
 export interface DeleteAnswer {
   readonly results: readonly ObjectResult[];
+  /** A sentence for each object that was not there. */
+  readonly notFound: readonly string[];
 }
 
 /** Where `exec` goes. */
 export interface ExecTarget {
   readonly containerId: string;
+  /** For the runtime: the container's user, and no new privileges where it has none. */
+  readonly flags: readonly string[];
 }
 
 export interface ReissueAnswer {

@@ -21,6 +21,7 @@ export interface ControlHandler {
   snapshot(): Snapshot;
   /** Calls after each change; disposing ends it. */
   follow(changed: () => void): Disposable;
+  /** Throws LocalError, `not-started` while there is no log yet. */
   log(namespace: string, pod: string, container: string | undefined, previous: boolean): ContainerLog;
   apply(request: ApplyRequest): Promise<ApplyAnswer>;
   delete(request: DeleteRequest): Promise<DeleteAnswer>;
@@ -33,15 +34,23 @@ export interface ControlHandler {
 
 const LAST_ANSWERS_MILLIS = 100;
 
+/**
+ * Followed logs may be silent for as long as they like. `timeout(request, 0)` does not hold on a unix socket, and Bun's types
+ * do not know that this option does.
+ */
+const SILENCE_IS_FINE: object = { idleTimeout: 0 };
+
+/** Code of the LocalError for the log of a container that has not been started yet. */
+export const NOT_STARTED = "not-started";
+
 /** Serves until disposed. Throws LocalError `control-socket`. */
 export function startControlServer(path: string, handler: ControlHandler): AsyncDisposable {
   let server: Bun.Server<undefined>;
   try {
     server = Bun.serve({
       unix: path,
-      fetch: async (request, own) => {
-        // Followed logs may be silent for as long as they like.
-        own.timeout(request, 0);
+      ...SILENCE_IS_FINE,
+      fetch: async (request) => {
         try {
           return await route(request, handler);
         } catch (error) {
@@ -73,12 +82,11 @@ async function route(request: Request, handler: ControlHandler): Promise<Respons
     case `GET ${PATHS.watch}`:
       return watch(handler, request.signal);
     case `GET ${PATHS.logs}`: {
-      const log = handler.log(namespace, pod, container, searchParams.get("previous") === "true");
+      const log = () => handler.log(namespace, pod, container, searchParams.get("previous") === "true");
       const tail = searchParams.get("tail");
       const lines = tail === null ? undefined : Number(tail);
-      return searchParams.get("follow") === "true"
-        ? follow(log, lines, request.signal)
-        : new Response(bytes(log, lines));
+      if (searchParams.get("follow") !== "true") return new Response(bytes(log(), lines));
+      return follow(await onceStarted(log, handler, request.signal), lines, request.signal);
     }
     case `POST ${PATHS.apply}`:
       return Response.json(await handler.apply((await request.json()) as ApplyRequest));
@@ -102,6 +110,25 @@ async function route(request: Request, handler: ControlHandler): Promise<Respons
 
 function bytes(log: ContainerLog, lines: number | undefined): Uint8Array<ArrayBuffer> {
   return new Uint8Array(log.read(lines));
+}
+
+/** The log, at the latest when its container starts. Throws what `ask` throws for any other reason, also meanwhile. */
+async function onceStarted(
+  ask: () => ContainerLog,
+  handler: ControlHandler,
+  signal: AbortSignal,
+): Promise<ContainerLog> {
+  for (;;) {
+    const changed = Promise.withResolvers<void>();
+    using _following = handler.follow(changed.resolve);
+    try {
+      return ask();
+    } catch (error) {
+      if (!(error instanceof LocalError) || error.code !== NOT_STARTED || signal.aborted) throw error;
+    }
+    signal.addEventListener("abort", () => changed.resolve(), { once: true });
+    await changed.promise;
+  }
 }
 
 function follow(log: ContainerLog, lines: number | undefined, signal: AbortSignal): Response {

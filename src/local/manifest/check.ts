@@ -101,6 +101,13 @@ export function noticed(why: string): Checker {
   };
 }
 
+/** A field that is passed over in silence as long as it says what play does anyway. */
+export function noticedUnless(usual: string | number | boolean, why: string): Checker {
+  return (node, path, scope) => {
+    if (scalar(node) !== usual) noticed(why)(node, path, scope);
+  };
+}
+
 /** A field that changes nothing anywhere that matters here. */
 export const accepted: Checker = () => {};
 

@@ -40,6 +40,67 @@ describe("parseManifests", () => {
     expect(objects[0]?.position).toEqual({ file: "app.yaml", line: 3, column: 1 });
   });
 
+  test("passes over documents that hold nothing but comments, as `helm template` makes them", () => {
+    const text = `# Source: empty.yaml\n---\n# nothing\n---\nnull\n---\n${pod(CONTAINER)}`;
+    expect(parseManifests([{ name: "app.yaml", text }]).objects).toHaveLength(1);
+  });
+
+  test("resolves merge keys as kubectl does: a map's own keys win, then the first source", () => {
+    const labels = "labels: { <<: [*one, { b: second, c: second }], a: own }";
+    const text = `apiVersion: v1\nkind: List\nx: &one { a: first, b: first }\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: { name: m, ${labels} }\n  data: { <<: *one }\n`;
+    const [map] = parseManifests([{ name: "l", text }]).objects.map((one) => one.object);
+    expect(map).toMatchObject({
+      metadata: { labels: { a: "own", b: "first", c: "second" } },
+      data: { a: "first", b: "first" },
+    });
+  });
+
+  test("checks what a merge key brings in, and refuses merges that grow without bound", () => {
+    const merged = `${CONTAINER.replace("[{", "[{ <<: &x { comand: [a] },")}`;
+    expect(problemsOf(pod(merged))).toEqual([expect.stringContaining("did you mean command?")]);
+    const layers = Array.from(
+      { length: 40 },
+      (_, n) => `k${n + 1}: &k${n + 1} { a: { <<: *k${n} }, b: { <<: *k${n} } }`,
+    );
+    expect(problemsOf(["k0: &k0 { a: 1 }", ...layers].join("\n"))).toEqual([
+      expect.stringContaining("grow without bound"),
+    ]);
+    expect(problemsOf("a: &x { <<: *x, b: 1 }\n")).toEqual([expect.stringContaining("kind is missing")]);
+  });
+
+  test("says of a field that it does not honour that it does not, once, and nothing of what it does anyway", () => {
+    const deployment = (spec: string) =>
+      `apiVersion: apps/v1\nkind: Deployment\nmetadata: { name: d }\nspec: { selector: { matchLabels: { a: b } }, template: { metadata: { labels: { a: b } }, spec: { ${CONTAINER} } }, ${spec} }\n`;
+    const notices = (spec: string) =>
+      parseManifests([{ name: "d", text: deployment(spec) }]).notices.map((one) => one.what);
+    expect(notices("strategy: { type: Recreate }, minReadySeconds: 0")).toEqual([]);
+    expect(notices("strategy: { rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } }")).toEqual([]);
+    expect(notices("strategy: { rollingUpdate: { maxSurge: 25%, maxUnavailable: 25% } }")).toEqual([
+      expect.stringContaining("spec.strategy.rollingUpdate.maxSurge: pods are replaced one by one"),
+    ]);
+    expect(notices("minReadySeconds: 5")).toEqual([expect.stringContaining("spec.minReadySeconds")]);
+    expect(problemsOf(deployment("strategy: { type: Blue }"))).toEqual([expect.stringContaining("it can be")]);
+    expect(problemsOf(pod(`serviceAccount: web\n${CONTAINER}`))).toEqual([
+      expect.stringContaining("write serviceAccountName: web"),
+    ]);
+  });
+
+  test("refuses families of a Service that contradict each other", () => {
+    const service = (spec: string) =>
+      problemsOf(
+        `${pod(CONTAINER)}---\napiVersion: v1\nkind: Service\nmetadata: { name: s }\nspec: { selector: { app: app }, ports: [{ port: 80 }], ${spec} }\n`,
+      );
+    expect(service("ipFamilies: [IPv6, IPv4], ipFamilyPolicy: PreferDualStack")).toEqual([]);
+    for (const wrong of [
+      "ipFamilies: [IPv4, IPv6], ipFamilyPolicy: SingleStack",
+      "ipFamilies: [IPv4, IPv4]",
+      'ipFamilies: [IPv6], clusterIP: "10.96.0.50"',
+      'clusterIP: "10.96.0.50", clusterIPs: ["10.96.0.51"]',
+      "ipFamilies: [IPv5]",
+    ])
+      expect([wrong, service(wrong).length]).toEqual([wrong, 1]);
+  });
+
   test("flattens a List", () => {
     const text = `apiVersion: v1\nkind: List\nitems:\n- { apiVersion: v1, kind: Namespace, metadata: { name: a } }\n- { apiVersion: v1, kind: Namespace, metadata: { name: b } }\n`;
     expect(parseManifests([{ name: "l", text }]).objects.map((one) => one.object.metadata.name)).toEqual(["a", "b"]);

@@ -1,7 +1,8 @@
 /** Manifests in, typed objects out: every document is checked before anything is made. */
-import { isMap, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from "yaml";
+import { isMap, isScalar, isSeq, LineCounter, type Node, parseAllDocuments, type YAMLMap } from "yaml";
 import type { KubernetesObject } from "../kinds.ts";
 import { nearest, problem, resolve, type Scope } from "./check.ts";
+import { mergeMaps } from "./merge.ts";
 import { keyOf, type Placed, subjectOf } from "./placed.ts";
 import { ManifestError, type Problem } from "./problems.ts";
 import { checkReferences } from "./references.ts";
@@ -34,7 +35,8 @@ export function parseManifests(
   const seen = new Map<string, Placed>();
   for (const file of files) {
     const lines = new LineCounter();
-    const documents = parseAllDocuments(file.text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
+    const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: true };
+    const documents = parseAllDocuments(file.text, options);
     for (const document of "empty" in documents ? [] : documents) {
       const scope = { file: file.name, lines, document, problems, notices };
       if (document.errors.length > 0) {
@@ -44,7 +46,18 @@ export function parseManifests(
         }
         continue;
       }
-      if (document.contents === null) continue;
+      // Nothing but comments: what `helm template` makes of a file whose condition is false.
+      if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) continue;
+      if (!mergeMaps(document)) {
+        problems.push({
+          file: file.name,
+          line: 1,
+          column: 1,
+          subject: "",
+          what: "its merge keys (<<) grow without bound",
+        });
+        continue;
+      }
       for (const node of flatten(document.contents as Node, { ...scope, subject: "" })) {
         const placed = one(node, scope);
         if (placed === undefined) continue;

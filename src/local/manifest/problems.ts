@@ -15,6 +15,9 @@ export interface Problem extends Position {
   readonly what: string;
 }
 
+/** How the hint begins; of a running play it is not so. */
+export const NOTHING_STARTED = "Nothing was started. ";
+
 /** Problems shown before "and N more". */
 const SHOWN = 20;
 
@@ -34,7 +37,7 @@ export class ManifestError extends TulleError {
     const count = problems.length === 1 ? "1 problem" : `${problems.length} problems`;
     super("manifest", `the manifest has ${count}:${shown.join("")}${rest}`, {
       exitCode: 2,
-      hint: "Nothing was started. Mend the manifest and run the command again.",
+      hint: `${NOTHING_STARTED}Mend the manifest and run the command again.`,
     });
     this.problems = problems;
   }

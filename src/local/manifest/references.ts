@@ -1,5 +1,7 @@
 /** What one object says of another: selectors, named ports, config maps, volumes, service accounts, and what the node can hold. */
+import { parseIp } from "../../mesh/index.ts";
 import type { ConfigMapObject, ContainerSpec, DeploymentObject, PodObject, PodSpec, ServiceObject } from "../kinds.ts";
+import { familyOf, wantedIps } from "../services/families.ts";
 import type { Placed } from "./placed.ts";
 import type { Problem } from "./problems.ts";
 
@@ -67,6 +69,24 @@ export function selects(
   return Object.entries(wanted).every(([key, value]) => labels?.[key] === value);
 }
 
+function checkFamilies({ spec }: ServiceObject, tell: (what: string) => void): void {
+  const { clusterIP, clusterIPs = [], ipFamilies = [], ipFamilyPolicy } = spec;
+  if (new Set(ipFamilies).size < ipFamilies.length) tell("spec.ipFamilies names a family twice");
+  if (ipFamilyPolicy === "SingleStack" && ipFamilies.length > 1)
+    tell("spec.ipFamilies has two families, and spec.ipFamilyPolicy SingleStack means one; say PreferDualStack");
+  if (clusterIP !== undefined && clusterIPs.length > 0 && clusterIPs[0] !== clusterIP)
+    tell("spec.clusterIP and the first of spec.clusterIPs must be the same");
+  const own = wantedIps(spec).flatMap((text) => {
+    const ip = parseIp(text);
+    return ip === undefined ? [] : [familyOf(ip)];
+  });
+  if (own.length > 2 || new Set(own).size < own.length) tell("spec.clusterIPs: one address of each family at most");
+  if (own.some((family, index) => ipFamilies[index] !== undefined && ipFamilies[index] !== family))
+    tell("the cluster IP is not of the family that spec.ipFamilies says");
+  if (ipFamilyPolicy === "SingleStack" && own.length > 1)
+    tell("spec.clusterIPs has two addresses, and spec.ipFamilyPolicy SingleStack means one; say PreferDualStack");
+}
+
 function checkService(service: ServiceObject, templates: readonly Template[], tell: (what: string) => void): void {
   const wanted = Object.entries(service.spec.selector);
   if (wanted.length === 0) {
@@ -79,6 +99,7 @@ function checkService(service: ServiceObject, templates: readonly Template[], te
     tell(`selects nothing: no pod of its namespace has the labels ${shown}`);
     return;
   }
+  checkFamilies(service, tell);
   const ports = service.spec.ports ?? [];
   if (ports.length === 0 && service.spec.clusterIP !== "None")
     tell("spec.ports is missing; only a headless Service may go without");
@@ -115,6 +136,8 @@ function checkPod(
   const containers = everyContainer(spec);
   const twice = containers.find((one, index) => containers.findIndex((other) => other.name === one.name) !== index);
   if (twice !== undefined) tell(`container name "${twice.name}" is there twice`);
+  if (spec.serviceAccount !== undefined && spec.serviceAccount !== (spec.serviceAccountName ?? GIVEN_SERVICE_ACCOUNT))
+    tell(`spec.serviceAccount is the old name of serviceAccountName: write serviceAccountName: ${spec.serviceAccount}`);
   const account = spec.serviceAccountName ?? GIVEN_SERVICE_ACCOUNT;
   if (account !== GIVEN_SERVICE_ACCOUNT && !names.has(`ServiceAccount/${namespace}/${account}`)) {
     tell(`ServiceAccount "${account}" does not exist in namespace ${namespace}; declare it in the manifest`);

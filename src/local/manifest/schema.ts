@@ -9,6 +9,7 @@ import {
   map,
   mustBe,
   noticed,
+  noticedUnless,
   object,
   only,
   text,
@@ -39,6 +40,9 @@ const labels = map(LABEL_VALUE, QUALIFIED);
 const seconds = integer(0, 86_400);
 const id = integer(0, 4_294_967_294);
 const ONE_NODE = "there is one node and no scheduler";
+const NO_API_SERVER = "there is no API server here, and no token for it is mounted";
+const TERMINATION_MESSAGE = "a container's last words are read from its log alone";
+const ONE_BY_ONE = "pods are replaced one by one: one more than wanted for a while, never one less";
 const HOST_NAMESPACE = "pods have namespaces of their own here";
 
 function metadata(name: Checker): Checker {
@@ -62,7 +66,16 @@ function metadata(name: Checker): Checker {
   );
 }
 
-const capabilities = list(text({ pattern: /^(CAP_)?[A-Z_]+$/, means: "a capability such as NET_ADMIN" }));
+const dropped = list(text({ pattern: /^(CAP_)?[A-Z_]+$/, means: "a capability such as NET_RAW, or ALL" }));
+/** What a container may hold here: the rest reaches the machine itself (devices, mounts, modules, other processes). */
+const GRANTABLE =
+  "AUDIT_WRITE|CHOWN|DAC_OVERRIDE|FOWNER|FSETID|IPC_LOCK|KILL|NET_ADMIN|NET_BIND_SERVICE|NET_BROADCAST|NET_RAW|SETFCAP|SETGID|SETPCAP|SETUID|SYS_CHROOT|SYS_NICE";
+const added = list(
+  text({
+    pattern: new RegExp(`^(CAP_)?(${GRANTABLE})$`),
+    means: "one of those that stay within the pod, such as NET_ADMIN; others reach the machine itself",
+  }),
+);
 const seccomp = object({
   type: only("RuntimeDefault", "Unconfined"),
   localhostProfile: unsupported("no profiles are kept here"),
@@ -172,7 +185,7 @@ function container(init: boolean): Checker {
         readOnlyRootFilesystem: bool,
         allowPrivilegeEscalation: bool,
         privileged: mustBe(false, "a privileged container could reach the machine"),
-        capabilities: object({ add: capabilities, drop: capabilities }),
+        capabilities: object({ add: added, drop: dropped }),
         seccompProfile: seccomp,
         appArmorProfile: noticed("not applied"),
         seLinuxOptions: noticed("not applied"),
@@ -200,8 +213,8 @@ function container(init: boolean): Checker {
         { uniqueBy: "mountPath" },
       ),
       resources: noticed("requests and limits are not enforced"),
-      terminationMessagePath: accepted,
-      terminationMessagePolicy: accepted,
+      terminationMessagePath: noticedUnless("/dev/termination-log", TERMINATION_MESSAGE),
+      terminationMessagePolicy: noticedUnless("File", TERMINATION_MESSAGE),
       stdin: mustBe(false, "containers run without a terminal"),
       stdinOnce: mustBe(false, "containers run without a terminal"),
       tty: mustBe(false, "containers run without a terminal"),
@@ -223,7 +236,7 @@ const downwardItems = list(
 const volume = object(
   {
     name: text(LABEL),
-    emptyDir: object({ medium: only("", "Memory"), sizeLimit: accepted }),
+    emptyDir: object({ medium: only("", "Memory"), sizeLimit: noticed("not enforced") }),
     configMap: object({ name: text(SUBDOMAIN), items, defaultMode: mode, optional: bool }, { required: ["name"] }),
     downwardAPI: object({ items: downwardItems, defaultMode: mode }, { required: ["items"] }),
     projected: object(
@@ -278,8 +291,8 @@ function podSpec(restart: Checker): Checker {
       restartPolicy: restart,
       terminationGracePeriodSeconds: seconds,
       serviceAccountName: text(SUBDOMAIN),
-      serviceAccount: accepted,
-      automountServiceAccountToken: accepted,
+      serviceAccount: text(SUBDOMAIN),
+      automountServiceAccountToken: noticedUnless(false, NO_API_SERVER),
       hostname: text(LABEL),
       subdomain: text(LABEL),
       securityContext: object({
@@ -303,21 +316,21 @@ function podSpec(restart: Checker): Checker {
       dnsPolicy: only("ClusterFirst"),
       dnsConfig: unsupported("names are resolved by the node's name server"),
       hostAliases: unsupported("use a Service"),
-      enableServiceLinks: accepted,
+      enableServiceLinks: noticedUnless(false, "no variables are set for Services; use their names"),
       nodeName: unsupported(ONE_NODE),
       nodeSelector: unsupported(ONE_NODE),
       affinity: noticed(ONE_NODE),
       tolerations: noticed(ONE_NODE),
       topologySpreadConstraints: noticed(ONE_NODE),
-      schedulerName: accepted,
-      priority: accepted,
+      schedulerName: noticedUnless("default-scheduler", ONE_NODE),
+      priority: noticedUnless(0, ONE_NODE),
       priorityClassName: noticed(ONE_NODE),
-      preemptionPolicy: accepted,
+      preemptionPolicy: noticedUnless("PreemptLowerPriority", ONE_NODE),
       runtimeClassName: unsupported("there is one runtime"),
       imagePullSecrets: noticed("there is no registry"),
       activeDeadlineSeconds: unsupported("delete the pod instead"),
       readinessGates: unsupported("nothing would set them"),
-      overhead: accepted,
+      overhead: noticed(ONE_NODE),
       os: object({ name: only("linux") }),
       resources: noticed("requests and limits are not enforced"),
     },
@@ -349,14 +362,14 @@ function kind(
 export const KINDS: Readonly<Record<string, KindSchema>> = {
   Namespace: kind("v1", text(LABEL), { spec: accepted }),
   ServiceAccount: kind("v1", text(SUBDOMAIN), {
-    automountServiceAccountToken: accepted,
+    automountServiceAccountToken: noticedUnless(false, NO_API_SERVER),
     secrets: noticed(SECRETS),
     imagePullSecrets: noticed("there is no registry"),
   }),
   ConfigMap: kind("v1", text(SUBDOMAIN), {
     data: map(text(), { pattern: /^[-._A-Za-z0-9]+$/, means: "a key (letters, digits, -, _ and .)" }),
     binaryData: unsupported("use data"),
-    immutable: accepted,
+    immutable: noticedUnless(false, "changes are not refused"),
   }),
   Pod: kind("v1", text({ ...SUBDOMAIN, max: 63 }), { spec: podSpec(only("Always", "OnFailure", "Never")) }, ["spec"]),
   Deployment: kind(
@@ -380,8 +393,14 @@ export const KINDS: Readonly<Record<string, KindSchema>> = {
             },
             { required: ["spec"] },
           ),
-          strategy: accepted,
-          minReadySeconds: seconds,
+          strategy: object({
+            type: only("RollingUpdate", "Recreate"),
+            rollingUpdate: object({
+              maxSurge: noticedUnless(1, ONE_BY_ONE),
+              maxUnavailable: noticedUnless(0, ONE_BY_ONE),
+            }),
+          }),
+          minReadySeconds: noticedUnless(0, "a pod counts as soon as it is ready"),
           revisionHistoryLimit: accepted,
           progressDeadlineSeconds: accepted,
           paused: mustBe(false, "leave it out and apply when ready"),
@@ -399,9 +418,9 @@ export const KINDS: Readonly<Record<string, KindSchema>> = {
         {
           type: mustBe("ClusterIP", "there is nothing outside the node to serve"),
           clusterIP: either(only("None", ""), text({ pattern: /^[0-9a-f.:]+$/i, means: "None or an address" })),
-          clusterIPs: accepted,
-          ipFamilies: accepted,
-          ipFamilyPolicy: accepted,
+          clusterIPs: list(either(only("None", ""), text({ pattern: /^[0-9a-f.:]+$/i, means: "None or an address" }))),
+          ipFamilies: list(only("IPv4", "IPv6")),
+          ipFamilyPolicy: only("SingleStack", "PreferDualStack", "RequireDualStack"),
           selector: map(LABEL_VALUE, QUALIFIED),
           publishNotReadyAddresses: bool,
           sessionAffinity: mustBe("None", "connections are balanced one by one"),

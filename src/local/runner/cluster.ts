@@ -7,6 +7,7 @@ import {
   INJECT_LABEL,
   type Ip,
   type Millis,
+  OPERATOR_SERVICE_ACCOUNT,
   objectKey,
   type Random,
   SYSTEM_NAMESPACE,
@@ -17,7 +18,7 @@ import type { DeploymentObject, KubernetesObject, ObjectMeta, PodSpec } from "..
 import { keyOf, type Placed } from "../manifest/placed.ts";
 import { podSuffix, podUid, templateHash } from "./naming.ts";
 import { type PodNode, PodWorker } from "./pod.ts";
-import { rollout } from "./rollout.ts";
+import { recreate, rollout } from "./rollout.ts";
 
 /** A pod as the injector gets it and gives it back. */
 export interface PodTemplate {
@@ -72,6 +73,8 @@ export class Cluster {
     };
     this.#setNamespace("default", this.#impliedLabels("default"));
     this.#setNamespace(SYSTEM_NAMESPACE, { "kubernetes.io/metadata.name": SYSTEM_NAMESPACE });
+    // The operator's Service is no object of anybody's manifest.
+    this.#createdAt.set(`Service/${SYSTEM_NAMESPACE}/${OPERATOR_SERVICE_ACCOUNT}`, options.node.clock.now());
   }
 
   get objects(): readonly Placed[] {
@@ -269,17 +272,19 @@ export class Cluster {
     if (template === undefined) return;
     const { name } = object.metadata;
     const hash = templateHash(template);
-    const own = this.#podsOf(namespace, name).filter((pod) => !pod.terminating);
-    const step = rollout(
-      own.map((pod) => ({
+    const all = this.#podsOf(namespace, name);
+    const own = all
+      .filter((pod) => !pod.terminating)
+      .map((pod) => ({
         name: pod.plan.name,
         hash: pod.plan.owner?.hash ?? "",
         ready: pod.ready,
         finished: pod.finished,
-      })),
-      object.spec.replicas ?? 1,
-      hash,
-    );
+      }));
+    const replicas = object.spec.replicas ?? 1;
+    const leaving = all.some((pod) => pod.terminating && pod.plan.owner?.hash !== hash);
+    const step =
+      object.spec.strategy?.type === "Recreate" ? recreate(own, replicas, hash, leaving) : rollout(own, replicas, hash);
     for (const gone of step.remove) {
       const pod = this.pod(namespace, gone);
       if (pod !== undefined) void this.#remove(pod);

@@ -31,6 +31,9 @@ export interface StopOrder {
 /** What is left for SIGTERM when preStop used up the grace (kubelet: minimumGracePeriodInSeconds). */
 const LEAST_TERM_GRACE: Millis = 2000;
 
+/** A probe that fails for this long is told of: most applications need some seconds to come up. */
+const PATIENCE: Millis = 3000;
+
 export class ContainerWorker {
   readonly spec: ContainerSpec;
   readonly role: ContainerRole;
@@ -45,6 +48,7 @@ export class ContainerWorker {
   #last: TerminatedState | undefined;
   #started = false;
   #probedReady = false;
+  #unready: string | undefined;
   #restarts = 0;
   #running: RunningContainer | undefined;
   #probes: Disposable[] = [];
@@ -83,6 +87,7 @@ export class ContainerWorker {
       started: this.#started,
       ready: this.#ready(),
       restarts: this.#restarts,
+      ...(this.#unready === undefined || this.#ready() ? {} : { unready: this.#unready }),
     };
   }
 
@@ -162,7 +167,6 @@ export class ContainerWorker {
       startedAt,
       finishedAt: this.#clock.now(),
     });
-    if (this.#restarts > 0) this.#state = { kind: "waiting", reason: "ContainerCreating" };
     this.#killReason = undefined;
     this.#killing = undefined;
     let running: RunningContainer;
@@ -235,12 +239,27 @@ export class ContainerWorker {
   }
 
   #probe(probe: Probe, eager: boolean, tell: (verdict: ProbeResult) => void): void {
-    const attempt = () => this.#host.probe(this.spec, probe);
+    let failingSince: Millis | undefined;
+    const attempt = async () => {
+      const result = await this.#host.probe(this.spec, probe);
+      if (!eager || result.ok) {
+        failingSince = undefined;
+        if (eager) this.#unready = undefined;
+        return result;
+      }
+      failingSince ??= this.#clock.now();
+      if (this.#clock.now() - failingSince >= PATIENCE && this.#unready !== result.seen) {
+        this.#unready = result.seen;
+        this.#changed();
+      }
+      return result;
+    };
     this.#probes.push(startProbing(probe, { clock: this.#clock, eager, attempt, tell }));
   }
 
   #endProbes(): void {
     for (const probe of this.#probes.splice(0)) probe[Symbol.dispose]();
+    this.#unready = undefined;
   }
 
   /** Ends the present run so that the restart policy decides. */

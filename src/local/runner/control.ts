@@ -1,5 +1,5 @@
 /** What the control socket's requests mean for a cluster. */
-import { type Clock, OPERATOR_SERVICE_ACCOUNT, objectKey, SYSTEM_NAMESPACE } from "../../mesh/index.ts";
+import { type Clock, OPERATOR_SERVICE_ACCOUNT, objectKey, SYSTEM_NAMESPACE, TulleError } from "../../mesh/index.ts";
 import type { Operator } from "../../operator/index.ts";
 import type { ContainerLog } from "../container/log.ts";
 import type {
@@ -12,10 +12,10 @@ import type {
   ReissueState,
   Snapshot,
 } from "../control/protocol.ts";
-import type { ControlHandler } from "../control/server.ts";
+import { type ControlHandler, NOT_STARTED } from "../control/server.ts";
 import { LocalError } from "../errors.ts";
 import { parseManifests } from "../manifest/parse.ts";
-import { formatProblem } from "../manifest/problems.ts";
+import { formatProblem, NOTHING_STARTED } from "../manifest/problems.ts";
 import type { Cluster, ObjectResult } from "./cluster.ts";
 import type { PodWorker } from "./pod.ts";
 import type { ServiceNetwork } from "./services.ts";
@@ -64,12 +64,16 @@ export class ClusterControl implements ControlHandler {
     const pods = cluster.pods;
     const services = [...this.#network.services.values()].map((service) => {
       const known = this.#network.endpoints(service.namespace, service.name)?.endpoints ?? [];
+      const ready = known.filter((one) => one.ready);
+      // The operator runs in the node itself, for as long as the play does.
+      const operator = service.namespace === SYSTEM_NAMESPACE && service.name === OPERATOR_SERVICE_ACCOUNT;
       return {
         namespace: service.namespace,
         name: service.name,
         clusterIps: service.clusterIps,
         ports: service.ports,
-        endpoints: known.filter((one) => one.ready).map((one) => one.ip),
+        endpoints: ready.map((one) => one.ip),
+        readyPods: operator ? 1 : new Set(ready.map((one) => one.podUid)).size,
         createdAt: cluster.createdAt("Service", service.namespace, service.name),
       };
     });
@@ -103,39 +107,56 @@ export class ClusterControl implements ControlHandler {
     const name = this.#container(pod, container);
     const log = pod.log(name, previous);
     if (log !== undefined) return log;
-    const what = previous ? "has not been restarted" : "has not been started yet";
-    throw new LocalError("no-log", `container ${name} of pod ${podName} ${what}`, { hint: "see `tulle get pods`" });
+    throw previous
+      ? new LocalError("no-log", `container ${name} of pod ${podName} has not been restarted`)
+      : new LocalError(NOT_STARTED, `container ${name} of pod ${podName} has not been started yet`, {
+          hint: "see `tulle get pods` for why; `tulle logs -f` waits for it",
+        });
   }
 
   async apply(request: ApplyRequest): Promise<ApplyAnswer> {
-    const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
-    this.#network.checkServices(manifest.objects);
-    const results = this.#cluster.apply(manifest.objects);
-    return { results, notices: manifest.notices.map(formatProblem) };
+    try {
+      const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
+      this.#network.checkServices(manifest.objects);
+      const results = this.#cluster.apply(manifest.objects);
+      return { results, notices: manifest.notices.map(formatProblem) };
+    } catch (error) {
+      if (!(error instanceof TulleError) || error.exitCode !== 2) throw error;
+      const hint = (error.hint ?? "").replace(NOTHING_STARTED, "");
+      throw new LocalError(error.code, error.message, {
+        exitCode: 2,
+        cause: error,
+        hint: `Nothing was changed. ${hint}`.trim(),
+      });
+    }
   }
 
   async delete(request: DeleteRequest): Promise<DeleteAnswer> {
     const grace = request.grace;
     if (request.object !== undefined) {
       const { kind, namespace, name } = request.object;
-      return { results: [await this.#cluster.delete(kind, namespace, name, { grace })] };
+      try {
+        return { results: [await this.#cluster.delete(kind, namespace, name, { grace })], notFound: [] };
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        return { results: [], notFound: [error.message] };
+      }
     }
     const { objects } = parseManifests(request.files ?? [], { existing: this.#cluster.objects });
     const results: ObjectResult[] = [];
-    let missing: LocalError | undefined;
+    const notFound: string[] = [];
     // Backwards, so that a Namespace goes after what it holds.
     await Promise.all(
       [...objects].reverse().map(async ({ object, namespace }) => {
         try {
           results.push(await this.#cluster.delete(object.kind, namespace, object.metadata.name, { grace }));
         } catch (error) {
-          if (!(error instanceof LocalError) || error.code !== "not-found") throw error;
-          missing ??= error;
+          if (!isNotFound(error)) throw error;
+          notFound.push(error.message);
         }
       }),
     );
-    if (missing !== undefined && request.ignoreNotFound !== true) throw missing;
-    return { results };
+    return { results, notFound };
   }
 
   execTarget(namespace: string, podName: string, container: string | undefined): ExecTarget {
@@ -147,7 +168,7 @@ export class ClusterControl implements ControlHandler {
         hint: "see `tulle get pods`, and `tulle logs` for what it said",
       });
     }
-    return { containerId: pod.containerId(name) };
+    return { containerId: pod.containerId(name), flags: pod.execFlagsOf(name) };
   }
 
   reissue(): ReissueAnswer {
@@ -195,4 +216,8 @@ export class ClusterControl implements ControlHandler {
       hint: `it has ${pod.containerNames.join(", ")}`,
     });
   }
+}
+
+function isNotFound(error: unknown): error is LocalError {
+  return error instanceof LocalError && error.code === "not-found";
 }

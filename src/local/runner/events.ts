@@ -40,7 +40,7 @@ export type PlayOrder =
   | { readonly type: "egress"; readonly ok: boolean; readonly why?: string };
 
 /** Splits a byte stream into lines; what is left at the end without a newline is dropped. */
-export async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = "";
   for await (const chunk of stream) {

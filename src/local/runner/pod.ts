@@ -6,7 +6,14 @@ import { capabilitiesOf } from "../container/capabilities.ts";
 import { expand } from "../container/environment.ts";
 import { ContainerLog } from "../container/log.ts";
 import type { Mount } from "../container/oci.ts";
-import { execInContainer, prepareRoot, removeContainer, rootOf, startContainer } from "../container/runtime.ts";
+import {
+  execFlags,
+  execInContainer,
+  prepareRoot,
+  removeContainer,
+  rootOf,
+  startContainer,
+} from "../container/runtime.ts";
 import { userOf } from "../container/user.ts";
 import { type ConfigMapLookup, variablesOf } from "../container/variables.ts";
 import { LocalError } from "../errors.ts";
@@ -272,8 +279,19 @@ export class PodWorker implements ContainerHost {
     return probeOnce(probe, container, this.plan.ips[0], (command, timeout) => this.#exec(container, command, timeout));
   }
 
+  /** For a command that joins a container of this pod. */
+  execFlagsOf(name: string): readonly string[] {
+    const worker = this.#worker(name);
+    return worker === undefined ? [] : this.#execFlags(worker.spec);
+  }
+
+  #execFlags(container: ContainerSpec): readonly string[] {
+    const noNewPrivileges = container.securityContext?.allowPrivilegeEscalation === false;
+    return execFlags(userOf(container, this.plan.spec, passwd()), noNewPrivileges);
+  }
+
   #exec(container: ContainerSpec, command: readonly string[], timeout: Millis) {
-    return execInContainer(this.containerId(container.name), command, timeout);
+    return execInContainer(this.containerId(container.name), this.#execFlags(container), command, timeout);
   }
 
   get #grace(): Millis {

@@ -86,7 +86,22 @@ async function get(action: HttpGet, ip: Ip, port: number, timeout: Millis): Prom
     await answer.body?.cancel();
     return answer.status;
   } catch (error) {
-    return `GET ${url}: ${error instanceof Error ? error.message : String(error)}`;
+    return `GET ${url}: ${whyFailed(error, timeout)}`;
+  }
+}
+
+/** fetch's errors in the words of the kernel. */
+function whyFailed(error: unknown, timeout: Millis): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `no answer within ${timeout / 1000} s`;
+  switch ("code" in error ? error.code : undefined) {
+    case "ConnectionRefused":
+    case "ECONNREFUSED":
+      return "connection refused";
+    case "ECONNRESET":
+      return "connection reset";
+    default:
+      return error.message.replace(/\.? For more information, pass `verbose: true`.*$/s, "");
   }
 }
 

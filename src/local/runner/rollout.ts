@@ -1,4 +1,7 @@
-/** What a Deployment does next: a rolling update with one pod more (maxSurge 1) and none less (maxUnavailable 0). */
+/**
+ * What a Deployment does next: a rolling update with one pod more (maxSurge 1) and none less (maxUnavailable 0), or with
+ * strategy Recreate all old pods gone before the first new one.
+ */
 
 /** A pod of a Deployment as the rollout sees it; pods that are going away do not count. */
 export interface RolloutPod {
@@ -35,4 +38,18 @@ export function rollout(pods: readonly RolloutPod[], replicas: number, hash: str
   const left = serving.length - spare;
   const room = (left > 0 ? replicas + 1 : replicas) - kept - left;
   return { create: Math.max(0, Math.min(replicas - kept, room)), remove };
+}
+
+/** The next step of strategy Recreate; `leaving`: pods of an older template are still on their way out. */
+export function recreate(pods: readonly RolloutPod[], replicas: number, hash: string, leaving: boolean): RolloutStep {
+  const old = pods.filter((pod) => pod.hash !== hash);
+  const step = rollout(
+    pods.filter((pod) => pod.hash === hash),
+    replicas,
+    hash,
+  );
+  return {
+    create: leaving || old.length > 0 ? 0 : step.create,
+    remove: [...old.map((pod) => pod.name), ...step.remove],
+  };
 }

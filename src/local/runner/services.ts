@@ -23,9 +23,10 @@ import {
 import { type AddressPlan, AddressPool } from "../addresses.ts";
 import type { NameView } from "../dns/answer.ts";
 import { LocalError } from "../errors.ts";
-import type { KubernetesObject, ServiceObject } from "../kinds.ts";
+import type { IpFamily, KubernetesObject, ServiceObject } from "../kinds.ts";
 import { tryTool } from "../node/tool.ts";
 import { endpointsOf, isHeadless, serviceRecord } from "../services/endpoints.ts";
+import { familiesOf, familyOf, wantedIps } from "../services/families.ts";
 import { renderNodeRules } from "../services/rules.ts";
 import type { Cluster } from "./cluster.ts";
 import { NODE_NAME } from "./facts.ts";
@@ -89,6 +90,11 @@ export class ServiceNetwork implements NameView {
     this.#cluster = cluster;
   }
 
+  /** In the order of the pools. */
+  get #families(): readonly IpFamily[] {
+    return this.#v6 ? ["IPv4", "IPv6"] : ["IPv4"];
+  }
+
   /** Those of the addresses that this kernel can have. */
   usable(ips: readonly Ip[]): readonly Ip[] {
     return ips.filter((ip) => this.#v6 || !isIpv6(ip));
@@ -107,22 +113,30 @@ export class ServiceNetwork implements NameView {
     const claimed = new Map<string, string>();
     for (const { namespace, object } of batch) {
       if (object.kind !== "Service") continue;
-      const wanted = object.spec.clusterIP;
-      if (wanted === undefined || wanted === "" || wanted === "None") continue;
       const key = objectKey(namespace, object.metadata.name);
-      const ip = parseIp(wanted);
-      const { v4, v6 } = this.#plan.services;
-      const holder = ip === undefined ? undefined : this.serviceOf(ip);
-      const holderKey = holder === undefined ? claimed.get(wanted) : objectKey(holder.namespace, holder.name);
-      const own = this.services.get(key)?.clusterIps;
-      if (ip === undefined || !(cidrContains(v4, ip) || cidrContains(v6, ip))) {
-        throw clusterIpError(key, wanted, `is not in the service range ${formatCidr(v4)}`);
+      const lacking = familiesOf(object, this.#families).find((family) => !this.#families.includes(family));
+      if (lacking !== undefined) {
+        throw new LocalError("ip-family", `Service ${key}: it wants ${lacking}, and this kernel has none`, {
+          exitCode: 2,
+          hint: "say ipFamilyPolicy: PreferDualStack, or leave spec.ipFamilies out",
+        });
       }
-      if (holderKey !== undefined && holderKey !== key) throw clusterIpError(key, wanted, `belongs to ${holderKey}`);
-      if (own !== undefined && own.length > 0 && !own.includes(ip)) {
-        throw clusterIpError(key, wanted, `cannot replace ${own[0]}: delete the Service first`);
+      for (const wanted of wantedIps(object.spec)) {
+        const ip = parseIp(wanted);
+        const { v4, v6 } = this.#plan.services;
+        const holder = ip === undefined ? undefined : this.serviceOf(ip);
+        const holderKey = holder === undefined ? claimed.get(wanted) : objectKey(holder.namespace, holder.name);
+        const own = this.services.get(key)?.clusterIps.find((one) => ip !== undefined && isIpv6(one) === isIpv6(ip));
+        if (ip === undefined || !(cidrContains(v4, ip) || cidrContains(v6, ip))) {
+          const range = formatCidr(ip !== undefined && isIpv6(ip) ? v6 : v4);
+          throw clusterIpError(key, wanted, `is not in the service range ${range}`);
+        }
+        if (holderKey !== undefined && holderKey !== key) throw clusterIpError(key, wanted, `belongs to ${holderKey}`);
+        if (own !== undefined && own !== ip) {
+          throw clusterIpError(key, wanted, `cannot replace ${own}: delete the Service first`);
+        }
+        claimed.set(wanted, key);
       }
-      claimed.set(wanted, key);
     }
   }
 
@@ -139,9 +153,10 @@ export class ServiceNetwork implements NameView {
     for (const [key, { namespace, object }] of wanted) {
       const before = this.services.get(key);
       const had = before?.clusterIps ?? [];
-      const headless = isHeadless(object);
-      if (headless) for (const ip of had) for (const pool of this.#servicePools) pool.release(ip);
-      const ips = headless ? [] : had.length > 0 ? had : this.#clusterIps(key, object);
+      const ips = isHeadless(object) ? [] : this.#clusterIps(key, object, had);
+      for (const ip of had.filter((one) => !ips.includes(one))) {
+        for (const pool of this.#servicePools) pool.release(ip);
+      }
       const record = serviceRecord(namespace, object, ips);
       if (JSON.stringify(before) !== JSON.stringify(record)) this.services.set(key, record);
     }
@@ -192,14 +207,19 @@ export class ServiceNetwork implements NameView {
     return [pods.v4, pods.v6, services.v4, services.v6].some((range) => cidrContains(range, ip));
   }
 
-  #clusterIps(key: string, service: ServiceObject): readonly Ip[] {
-    const wanted = service.spec.clusterIP;
-    if (wanted === undefined || wanted === "") return this.#servicePools.map((pool) => pool.allocate());
-    const ip = parseIp(wanted);
-    if (ip === undefined || !this.#servicePools.some((pool) => pool.take(ip))) {
-      throw clusterIpError(key, wanted, "cannot be had");
-    }
-    return [ip];
+  /** One of each of the Service's families: the one it had, the one it asks for, or a free one. */
+  #clusterIps(key: string, service: ServiceObject, had: readonly Ip[]): readonly Ip[] {
+    const wanted = wantedIps(service.spec).flatMap((text) => parseIp(text) ?? []);
+    return familiesOf(service, this.#families).flatMap((family) => {
+      const before = had.find((ip) => familyOf(ip) === family);
+      if (before !== undefined) return [before];
+      const pool = this.#servicePools[this.#families.indexOf(family)];
+      if (pool === undefined) return [];
+      const asked = wanted.find((ip) => familyOf(ip) === family);
+      if (asked === undefined) return [pool.allocate()];
+      if (!pool.take(asked)) throw clusterIpError(key, asked, "cannot be had");
+      return [asked];
+    });
   }
 
   #recompute(): void {
@@ -226,7 +246,7 @@ export class ServiceNetwork implements NameView {
     }));
     for (const { object, namespace } of cluster.objects) {
       if (object.kind !== "Service") continue;
-      const record = endpointsOf(namespace, object, facts);
+      const record = endpointsOf(namespace, object, familiesOf(object, this.#families), facts);
       const key = objectKey(namespace, object.metadata.name);
       if (!sameEndpoints(this.endpointsStore.get(key), record)) this.endpointsStore.set(key, record);
     }

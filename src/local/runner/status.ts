@@ -28,6 +28,8 @@ export interface ContainerStatus {
   readonly started: boolean;
   readonly ready: boolean;
   readonly restarts: number;
+  /** What its startup or readiness probe saw last, once that has failed for some seconds. */
+  readonly unready?: string;
 }
 
 export type PodPhase = "Pending" | "Running" | "Succeeded" | "Failed";
@@ -88,7 +90,8 @@ export function statusColumn(
 /** Each container that is not as it should be, in a sentence; for people who ask why. */
 export function troubles(pod: Pick<PodStatus, "containers" | "message">): readonly string[] {
   const lines: string[] = pod.message === undefined ? [] : [pod.message];
-  for (const { name, state, last } of pod.containers) {
+  for (const { name, state, last, unready } of pod.containers) {
+    if (state.kind === "running" && unready !== undefined) lines.push(`container ${name} is not ready: ${unready}`);
     const ended = state.kind === "terminated" ? state : last;
     const said = state.kind === "waiting" && state.message !== undefined ? [state.message] : [];
     if (ended !== undefined && ended.exitCode !== 0 && state.kind !== "running") {

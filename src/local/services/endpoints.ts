@@ -1,7 +1,8 @@
 /** Which pods stand behind a Service: what Kubernetes' endpoint controller computes. Pure. */
 import { DEFAULT_CLUSTER_DOMAIN, type EndpointsRecord, type Ip, type ServiceRecord } from "../../mesh/index.ts";
-import type { ContainerSpec, PodSpec, ServiceObject } from "../kinds.ts";
+import type { ContainerSpec, IpFamily, PodSpec, ServiceObject } from "../kinds.ts";
 import { selects } from "../manifest/references.ts";
+import { familyOf } from "./families.ts";
 
 /** What the endpoint computation needs to know of a running pod. */
 export interface PodFacts {
@@ -16,8 +17,16 @@ export interface PodFacts {
   readonly spec: PodSpec;
 }
 
-/** The endpoints of one Service: one for each address of each pod that it selects, with target ports resolved. */
-export function endpointsOf(namespace: string, service: ServiceObject, pods: Iterable<PodFacts>): EndpointsRecord {
+/**
+ * The endpoints of one Service: one for each address, of the Service's families, of each pod that it selects, with target
+ * ports resolved.
+ */
+export function endpointsOf(
+  namespace: string,
+  service: ServiceObject,
+  families: readonly IpFamily[],
+  pods: Iterable<PodFacts>,
+): EndpointsRecord {
   const endpoints = [];
   for (const pod of pods) {
     if (pod.namespace !== namespace || pod.finished || !selects(service.spec.selector, pod.labels)) continue;
@@ -26,7 +35,9 @@ export function endpointsOf(namespace: string, service: ServiceObject, pods: Ite
       const target = targetPort(port.targetPort ?? port.port, pod.spec);
       return target === undefined ? [] : [{ name: port.name ?? "", port: target }];
     });
-    for (const ip of pod.ips) endpoints.push({ ip, podUid: pod.uid, ready, ports });
+    for (const ip of pod.ips) {
+      if (families.includes(familyOf(ip))) endpoints.push({ ip, podUid: pod.uid, ready, ports });
+    }
   }
   return { namespace, service: service.metadata.name, endpoints };
 }
@@ -49,7 +60,7 @@ export function serviceRecord(namespace: string, service: ServiceObject, cluster
 
 /** True for `clusterIP: None`. */
 export function isHeadless(service: ServiceObject): boolean {
-  return service.spec.clusterIP === "None";
+  return service.spec.clusterIP === "None" || service.spec.clusterIPs?.[0] === "None";
 }
 
 function targetPort(target: number | string, spec: PodSpec): number | undefined {

@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { type Ip, parseIp } from "../../mesh/index.ts";
 import { planAddresses } from "../addresses.ts";
-import type { PodSpec, ServiceObject } from "../kinds.ts";
+import type { IpFamily, PodSpec, ServiceObject } from "../kinds.ts";
 import { endpointsOf, type PodFacts, serviceRecord } from "./endpoints.ts";
+import { familiesOf } from "./families.ts";
 import { renderNodeRules } from "./rules.ts";
 
 const ip = (text: string): Ip => {
@@ -10,6 +11,7 @@ const ip = (text: string): Ip => {
   if (parsed === undefined) throw new Error(text);
   return parsed;
 };
+const BOTH: readonly IpFamily[] = ["IPv4", "IPv6"];
 const service: ServiceObject = {
   kind: "Service",
   metadata: { name: "web" },
@@ -45,7 +47,7 @@ describe("endpointsOf", () => {
       pod("eeeee", { labels: {} }),
       pod("ffffff", { namespace: "x" }),
     ];
-    const { endpoints } = endpointsOf("demo", service, pods);
+    const { endpoints } = endpointsOf("demo", service, BOTH, pods);
     expect(endpoints.map((one) => [one.podUid, one.ready])).toEqual([
       ["a", true],
       ["a", true],
@@ -62,7 +64,30 @@ describe("endpointsOf", () => {
 
   test("publishes not-ready addresses when asked", () => {
     const open = { ...service, spec: { ...service.spec, publishNotReadyAddresses: true } };
-    expect(endpointsOf("demo", open, [pod("a", { ready: false })]).endpoints[0]?.ready).toBe(true);
+    expect(endpointsOf("demo", open, BOTH, [pod("a", { ready: false })]).endpoints[0]?.ready).toBe(true);
+  });
+});
+
+describe("familiesOf", () => {
+  const cases: [what: string, spec: Partial<ServiceObject["spec"]>, available: readonly IpFamily[], IpFamily[]][] = [
+    ["one, IPv4, unless it says otherwise", {}, BOTH, ["IPv4"]],
+    ["the one that it names", { ipFamilies: ["IPv6"] }, BOTH, ["IPv6"]],
+    ["the one of its cluster IP", { clusterIP: "fd00::9" }, BOTH, ["IPv6"]],
+    ["both when it prefers both", { ipFamilyPolicy: "PreferDualStack" }, BOTH, ["IPv4", "IPv6"]],
+    ["what there is when it prefers both", { ipFamilyPolicy: "PreferDualStack" }, ["IPv4"], ["IPv4"]],
+    ["both in its order", { ipFamilyPolicy: "RequireDualStack", ipFamilies: ["IPv6"] }, BOTH, ["IPv6", "IPv4"]],
+    ["both when it names both without a policy", { ipFamilies: ["IPv6", "IPv4"] }, BOTH, ["IPv6", "IPv4"]],
+    ["the same for a headless one", { clusterIP: "None" }, BOTH, ["IPv4"]],
+  ];
+  test.each(cases)("%s", (_what, spec, available, families) => {
+    expect(familiesOf({ ...service, spec: { ...service.spec, ...spec } }, available)).toEqual(families);
+  });
+
+  test("endpoints are of the Service's families alone", () => {
+    const ips = (families: readonly IpFamily[]) =>
+      endpointsOf("demo", service, families, [pod("a")]).endpoints.map((one): string => one.ip);
+    expect(ips(["IPv4"])).toEqual(["10.244.0.2"]);
+    expect(ips(["IPv6"])).toEqual(["fd00::2"]);
   });
 });
 
@@ -71,7 +96,7 @@ describe("renderNodeRules", () => {
   const record = serviceRecord("demo", service, [ip("10.96.0.20"), ip("fd00:10:96::20")]);
   const rules = (pods: PodFacts[], egress?: string) => ({
     pods: plan.pods,
-    services: [{ service: record, endpoints: endpointsOf("demo", service, pods) }],
+    services: [{ service: record, endpoints: endpointsOf("demo", service, BOTH, pods) }],
     egress,
   });
 

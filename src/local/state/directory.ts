@@ -7,13 +7,15 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { LocalError } from "../errors.ts";
 
 /** Overrides where the state directory is. */
@@ -48,15 +50,26 @@ export interface StatePaths {
 /** What was found before the lock was taken. */
 export type LeftOver = { readonly kind: "dead-runner" | "unreadable"; readonly version: string | undefined };
 
+/** Links are followed once and here: a path through one would lead elsewhere inside of a container's root. */
 export function statePaths(env: Readonly<Record<string, string | undefined>>): StatePaths {
   const chosen = env[STATE_DIRECTORY_VARIABLE];
-  const directory = resolve(chosen === undefined || chosen === "" ? DEFAULT_STATE_DIRECTORY : chosen);
+  const directory = withoutLinks(resolve(chosen === undefined || chosen === "" ? DEFAULT_STATE_DIRECTORY : chosen));
   return {
     directory,
     lock: join(directory, LOCK_FILE),
     socket: join(directory, "control.sock"),
     mountPoint: join(directory, "node"),
   };
+}
+
+/** The path with every link resolved, as far as it exists. */
+function withoutLinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const parent = dirname(path);
+    return parent === path ? path : join(withoutLinks(parent), basename(path));
+  }
 }
 
 /** The start time of a live process (field 22 of /proc/PID/stat), or undefined when there is none. */
@@ -118,7 +131,8 @@ export function lockState(paths: StatePaths, version: string): { lock: StateLock
         hint: `remove it, or set ${STATE_DIRECTORY_VARIABLE} to another directory`,
       });
     }
-    chmodSync(paths.directory, 0o700);
+    if (firstMade === undefined) checkExisting(paths, info.mode);
+    else chmodSync(paths.directory, 0o700);
     const startTime = processStartTime(process.pid) ?? "";
     const record: RunnerRecord = { format: LOCK_FORMAT, version, pid: process.pid, startTime, nodePid: 0 };
     const draft = join(paths.directory, `.${LOCK_FILE}.${process.pid}`);
@@ -147,11 +161,27 @@ export function lockState(paths: StatePaths, version: string): { lock: StateLock
   }
 }
 
+/** A directory that was there already is used only if nobody else uses it, and it stays. */
+function checkExisting(paths: StatePaths, mode: number): void {
+  const ours = new RegExp(`^(\\.?${LOCK_FILE.replace(".", "\\.")}.*|control\\.sock|node)$`);
+  const strange = readdirSync(paths.directory).find((name) => !ours.test(name));
+  const why =
+    strange !== undefined
+      ? `holds ${strange}, which is not Tulle's`
+      : (mode & 0o022) !== 0
+        ? "can be written by others"
+        : undefined;
+  if (why === undefined) return;
+  throw new LocalError("state-directory-unsafe", `${paths.directory} ${why}`, {
+    hint: `set ${STATE_DIRECTORY_VARIABLE} to a directory of its own, which need not exist`,
+  });
+}
+
 /** Removes what a dead runner left. Answers what it was, undefined when there was nothing. Throws when one lives. */
 export function cleanLeftOver(paths: StatePaths, version: string): LeftOver | undefined {
   try {
     const found = clearDead(paths, version);
-    if (found !== undefined) removeState(paths, paths.directory);
+    if (found !== undefined) removeState(paths, undefined);
     return found;
   } catch (error) {
     throw error instanceof LocalError ? error : stateError(paths, error);
@@ -179,19 +209,24 @@ export class StateLock implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    removeState(this.paths, this.#firstMade ?? this.paths.directory);
+    removeState(this.paths, this.#firstMade);
   }
 }
 
-/** Removes the files that this program makes, then the directories from the deepest up to `top` when empty. */
-function removeState(paths: StatePaths, top: string): void {
+/**
+ * Removes the files that this program makes, then, of the directories, what it made: from the deepest up to `top`, when
+ * empty. Undefined: the directory was there before and stays, the default one apart.
+ */
+function removeState(paths: StatePaths, top: string | undefined): void {
   for (const file of [paths.socket, paths.lock, `${paths.lock}.new`]) rmSync(file, { force: true });
   const directories = [paths.mountPoint];
-  for (let at = paths.directory; ; at = dirname(at)) {
+  const isDefault = paths.directory === DEFAULT_STATE_DIRECTORY;
+  const upTo = top ?? (isDefault ? paths.directory : undefined);
+  for (let at = paths.directory; upTo !== undefined; at = dirname(at)) {
     directories.push(at);
-    if (at === top || at === dirname(at)) break;
+    if (at === upTo || at === dirname(at)) break;
   }
-  if (paths.directory === DEFAULT_STATE_DIRECTORY) directories.push(dirname(DEFAULT_STATE_DIRECTORY));
+  if (isDefault) directories.push(dirname(DEFAULT_STATE_DIRECTORY));
   for (const directory of directories) {
     try {
       rmdir(directory);
