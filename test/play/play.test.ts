@@ -53,6 +53,23 @@ describe("the example that the project grew from", () => {
   });
 });
 
+describe("the mesh", () => {
+  test("reaches an application that listens on IPv4 alone through its Service", async () => {
+    const serve = 'require("http").createServer((q, s) => s.end("from four")).listen(8080, "0.0.0.0")';
+    const web = simplePod("web", ["node", "-e", serve], { ports: [{ name: "http", containerPort: 8080 }] });
+    const spec = { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] };
+    const service = { apiVersion: "v1", kind: "Service", metadata: { name: "web" }, spec };
+    play.start(play.manifest(web, service, simplePod("client", ["sleep", "600"])));
+    const ready = /^client +2\/2 /m;
+    await until("both pods", () => {
+      const { stdout } = play.tulle("get", "pods");
+      return ready.test(stdout) && /^web +2\/2 /m.test(stdout);
+    });
+    const got = play.tulle("exec", "client", "--", "curl", "-sS", "--max-time", "5", "http://web");
+    expect(got).toMatchObject({ code: 0, stdout: "from four" });
+  });
+});
+
 describe("a running play", () => {
   test("shows pods, runs commands, passes exit codes on, applies and deletes", async () => {
     play.start("--no-inject", play.manifest(simplePod("one", ["sleep", "600"])));
