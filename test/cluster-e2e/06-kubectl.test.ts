@@ -21,9 +21,7 @@ cleanUp(async () => space?.[Symbol.asyncDispose]());
 holds("kubectl exec means the application, with its exit code and what is sent to it", async () => {
   expect(await space.kubectl(["exec", "-i", "server", "--", "cat"], { input: "through\n" })).toBe("through\n");
   expect((await space.tryKubectl(["exec", "server", "--", "sh", "-c", "exit 3"])).status).toBe(3);
-  expect((await space.tryKubectl(["exec", "server", "-c", "tulle-proxy", "--", "tulle", "version"])).stdout).toContain(
-    "tulle",
-  );
+  expect((await space.tryKubectl(["exec", "server", "-c", "tulle-proxy", "--", "tulle", "version"])).stdout).toContain("tulle");
 });
 
 holds("kubectl logs means the application, and -f ends with it", async () => {
@@ -71,16 +69,8 @@ holds("kubectl cp brings files in and out", async () => {
 });
 
 holds("kubectl debug puts a container beside it, whose traffic is the pod's", async () => {
-  await space.kubectl([
-    "debug",
-    "server",
-    "--image=tulle-test-apps:local",
-    "-c",
-    "guest",
-    "--profile=general",
-    "--",
-    "idle",
-  ]);
+  const guest = ["--image=ubuntu:local", "-c", "guest", "--profile=general", "--", "sleep", "infinity"];
+  await space.kubectl(["debug", "server", ...guest]);
   await eventually(() => space.kubectl(["exec", "server", "-c", "guest", "--", "true"]));
   await space.apply(podOf("other", server()));
   await space.ready(["other"]);

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# images.sh [NAME…]: makes the images that pods here run from, into .cache/cluster/images; without names all but the last two.
+# images.sh [NAME…]: makes the images that pods here run from, into .cache/cluster/images; without names those before tulle.
 #
 #   pause, coredns   the cluster's own, from the programs of build.sh
 #   busybox          Debian's, with a link for each applet (httpd, nc, wget, …)
 #   debian           what a test pod wants of Debian; also goes by the names ubuntu and bash
 #   tulle            dist/tulle and what it needs (iptables)
+#   tulle-nft, tulle-legacy   tulle with only that variant of iptables, as for nodes that know no other
 #   tulle-test-apps  the applications of the scenarios (apps/app.ts, its Bun), nginx, and what debian has
 #
 # Every name has the tags `latest` and `local`. What is newer than its sources stays.
@@ -66,6 +67,14 @@ tulle_image() {
     "$images/tulle.base" "$work/tulle"
 }
 
+tulle_of_one_variant() { # tulle_of_one_variant NAME FILE: without the program FILE, by a layer that whites it out
+  mkdir -p "$work/$1/usr/sbin"
+  : >"$work/$1/usr/sbin/.wh.$2"
+  tar -C "$work" -xf "$images/tulle.tar" --wildcards '*.tar'
+  "$here/image.sh" "$images/$1.tar" "{\"Entrypoint\": [\"tulle\"], $environment}" "$(names "$1")" \
+    "$work"/layer0.tar "$work"/layer1.tar "$work/$1"
+}
+
 nginx_program() { # nginx_program DIR: fetched, not installed: the package would start a server on this machine
   local fetched=$work/fetched
   mkdir -p "$fetched"
@@ -93,6 +102,8 @@ for image in "$@"; do
     pause | coredns) sources=("$bin/$image") recipe=(program_image "$image") ;;
     busybox | debian) sources=(/var/lib/dpkg/status) recipe=("${image}_image") ;;
     tulle) sources=("$project/dist/tulle" /var/lib/dpkg/status) recipe=(tulle_image) ;;
+    tulle-nft) sources=("$images/tulle.tar") recipe=(tulle_of_one_variant tulle-nft xtables-legacy-multi) ;;
+    tulle-legacy) sources=("$images/tulle.tar") recipe=(tulle_of_one_variant tulle-legacy xtables-nft-multi) ;;
     tulle-test-apps) sources=("$here/apps/app.ts" "$bun" /var/lib/dpkg/status) recipe=(tulle-test-apps_image) ;;
     *) die "no recipe for the image $image; image.sh makes one of any folder" ;;
   esac

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { Cluster, type ClusterNamespace, command, eventually, LocalCluster } from "./cluster.ts";
 import { OPERATOR, SYSTEM } from "./names.ts";
 
+const OPERATOR_PODS = "app.kubernetes.io/component=operator";
 const ARTEFACTS = join(import.meta.dir, "../../artefacts");
 /** Namespaces of scenarios bear it, so that a failure knows which ones to keep the logs of. */
 const SCENARIO_LABEL = "e2e.tulle.dev/scenario";
@@ -57,7 +58,7 @@ export class Mesh {
 
   /** The operator's pods that are not on their way out. */
   async operatorPods(): Promise<readonly string[]> {
-    const listed = await this.system(["get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json"]);
+    const listed = await this.system(["get", "pods", "-l", OPERATOR_PODS, "-o", "json"]);
     const { items } = JSON.parse(listed) as {
       items: { metadata: { name: string; deletionTimestamp?: string }; status: { phase: string } }[];
     };
@@ -75,6 +76,26 @@ export class Mesh {
         if (at.includes(labels)) sum += Number(value);
     }
     return sum;
+  }
+
+  /** Scales the operator to nothing, or back; returns when it is so. */
+  async operatorReplicas(count: 0 | 2): Promise<void> {
+    await this.system(["scale", OPERATOR, `--replicas=${count}`]);
+    if (count > 0) return this.operatorReady();
+    await this.system(["wait", "--for=delete", "pods", "-l", OPERATOR_PODS, "--timeout=60s"], 90_000);
+  }
+
+  /** What its replicas have logged. */
+  async operatorLogs(): Promise<string> {
+    return this.system(["logs", "-l", OPERATOR_PODS, "--tail=-1", "--prefix"]);
+  }
+
+  /** How often the API server got no good answer from our webhooks, by its own count. */
+  async webhookFailures(): Promise<number> {
+    const metrics = await this.cluster.kubectl(["get", "--raw", "/metrics"]);
+    const kinds =
+      /^apiserver_admission_webhook_(?:fail_open_count|rejection_count)\{.*injector\.tulle\.dev.*\} (\d+)$/gm;
+    return [...metrics.matchAll(kinds)].reduce((sum, [, count]) => sum + Number(count), 0);
   }
 
   /** Connections that the pod's proxy has counted, by `direction reason`. */
