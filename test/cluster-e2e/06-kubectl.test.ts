@@ -21,7 +21,9 @@ cleanUp(async () => space?.[Symbol.asyncDispose]());
 holds("kubectl exec means the application, with its exit code and what is sent to it", async () => {
   expect(await space.kubectl(["exec", "-i", "server", "--", "cat"], { input: "through\n" })).toBe("through\n");
   expect((await space.tryKubectl(["exec", "server", "--", "sh", "-c", "exit 3"])).status).toBe(3);
-  expect((await space.tryKubectl(["exec", "server", "-c", "tulle-proxy", "--", "tulle", "version"])).stdout).toContain("tulle");
+  expect((await space.tryKubectl(["exec", "server", "-c", "tulle-proxy", "--", "tulle", "version"])).stdout).toContain(
+    "tulle",
+  );
 });
 
 holds("kubectl logs means the application, and -f ends with it", async () => {

@@ -81,19 +81,23 @@ holds("back again, the operator reports those that should be meshed: in an event
   expect(await plain.kubectl(["get", "events"])).not.toContain("NotMeshed");
 });
 
-holds("what a controller makes again is evicted and comes back meshed; what none does stays", async () => {
-  await eventually(async () => {
-    const names = await loose.kubectl(["get", "pods", "-l", "app=healed", "-o", `jsonpath={${FIRST_TWO}}`]);
-    return names.startsWith("tulle-init tulle-proxy") ? true : undefined;
-  }, 90_000);
-  await loose.ready(["deployment/healed"], "condition=Available");
-  expect(await loose.kubectl(["get", "pod", "alone", "-o", "jsonpath={.spec.initContainers}"])).toBe("");
-  const left = await eventually(async () => {
-    const count = await mesh.operatorMetric("tulle_operator_pods_unmeshed");
-    return count === 1 ? count : undefined;
-  }, 60_000);
-  expect(left).toBe(1);
-}, 240_000);
+holds(
+  "what a controller makes again is evicted and comes back meshed; what none does stays",
+  async () => {
+    await eventually(async () => {
+      const names = await loose.kubectl(["get", "pods", "-l", "app=healed", "-o", `jsonpath={${FIRST_TWO}}`]);
+      return names.startsWith("tulle-init tulle-proxy") ? true : undefined;
+    }, 90_000);
+    await loose.ready(["deployment/healed"], "condition=Available");
+    expect(await loose.kubectl(["get", "pod", "alone", "-o", "jsonpath={.spec.initContainers}"])).toBe("");
+    const left = await eventually(async () => {
+      const count = await mesh.operatorMetric("tulle_operator_pods_unmeshed");
+      return count === 1 ? count : undefined;
+    }, 60_000);
+    expect(left).toBe(1);
+  },
+  240_000,
+);
 
 holds("the controller in the strict namespace gets its pod, meshed", async () => {
   // Its next try may be some minutes away: a restart is what a person does.

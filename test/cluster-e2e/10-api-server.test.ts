@@ -20,54 +20,69 @@ cleanUp(async () => {
   await space?.[Symbol.asyncDispose]();
 });
 
-holds("an API server that was killed is back, and everything resumes", async () => {
-  if (mesh.local === undefined) return;
-  const before = await restarts();
-  await mesh.local.node.crash("kube-apiserver");
-  await eventually(() => mesh.cluster.kubectl(["get", "--raw", "/readyz"]), 60_000);
-  // Injection, certificates and discovery of what is new; a change of what was known.
-  await space.apply(deployment("later", server()), service("later"));
-  await space.ready(["deployment/later"], "condition=Available");
-  const grown = await mesh.growth(space, "client", "outbound mtls", async () => {
-    expect(await eventually(() => space.exec("client", ...curl(url("later"))))).toStartWith("later-");
-  });
-  expect(grown).toBe(1);
-  await space.kubectl(["rollout", "restart", "deployment/later"]);
-  await space.kubectl(["rollout", "status", "deployment/later", "--timeout=100s"], { timeout: 120_000 });
-  const moved = await mesh.growth(space, "client", "outbound mtls", async () => {
-    expect(await eventually(() => space.exec("client", ...curl(url("later"))))).toStartWith("later-");
-  });
-  expect(moved).toBeGreaterThan(0);
-  await using fresh = await mesh.meshed("after-crash");
-  await fresh.apply(podOf("first", app(["idle"])));
-  await fresh.ready(["first"]);
-  await mesh.operatorReady();
-  expect(await restarts()).toBe(before);
-}, 240_000);
+holds(
+  "an API server that was killed is back, and everything resumes",
+  async () => {
+    if (mesh.local === undefined) return;
+    const before = await restarts();
+    await mesh.local.node.crash("kube-apiserver");
+    await eventually(() => mesh.cluster.kubectl(["get", "--raw", "/readyz"]), 60_000);
+    // Injection, certificates and discovery of what is new; a change of what was known.
+    await space.apply(deployment("later", server()), service("later"));
+    await space.ready(["deployment/later"], "condition=Available");
+    const grown = await mesh.growth(space, "client", "outbound mtls", async () => {
+      expect(await eventually(() => space.exec("client", ...curl(url("later"))))).toStartWith("later-");
+    });
+    expect(grown).toBe(1);
+    await space.kubectl(["rollout", "restart", "deployment/later"]);
+    await space.kubectl(["rollout", "status", "deployment/later", "--timeout=100s"], { timeout: 120_000 });
+    const moved = await mesh.growth(space, "client", "outbound mtls", async () => {
+      expect(await eventually(() => space.exec("client", ...curl(url("later"))))).toStartWith("later-");
+    });
+    expect(moved).toBeGreaterThan(0);
+    await using fresh = await mesh.meshed("after-crash");
+    await fresh.apply(podOf("first", app(["idle"])));
+    await fresh.ready(["first"]);
+    await mesh.operatorReady();
+    expect(await restarts()).toBe(before);
+  },
+  240_000,
+);
 
 function restarts(): Promise<string> {
   const path = "jsonpath={.items[*].status.containerStatuses[*].restartCount}";
   return mesh.system(["get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", path]);
 }
 
-holds("200 pods made while the webhook's certificate is renewed again and again are all injected, without an error", async () => {
-  await install(mesh.cluster, ["mesh.leafLifetime=20s"]);
-  const serials = new Set<string>();
-  const failed = await mesh.webhookFailures();
-  for (let from = 0; from < 200; from += 20) {
-    // Nothing runs them: injection is done when they are admitted.
-    await space.apply(...Array.from({ length: 20 }, (_, index) => unscheduled(`rotated-${from + index}`)));
-    serials.add(await webhookSerial());
-    await Bun.sleep(1500);
-  }
-  const names = await space.kubectl(["get", "pods", "-l", "app=unscheduled", "-o", "jsonpath={range .items[*]}{.spec.initContainers[*].name}{'\\n'}{end}"]);
-  const lines = names.trim().split("\n");
-  expect(lines).toHaveLength(200);
-  expect(new Set(lines)).toEqual(new Set(["tulle-init tulle-proxy"]));
-  if (mesh.local !== undefined) expect(serials.size).toBeGreaterThanOrEqual(2);
-  expect(await mesh.webhookFailures()).toBe(failed);
-  await space.kubectl(["delete", "pods", "-l", "app=unscheduled", "--wait=false"]);
-}, 240_000);
+holds(
+  "200 pods made while the webhook's certificate is renewed again and again are all injected, without an error",
+  async () => {
+    await install(mesh.cluster, ["mesh.leafLifetime=20s"]);
+    const serials = new Set<string>();
+    const failed = await mesh.webhookFailures();
+    for (let from = 0; from < 200; from += 20) {
+      // Nothing runs them: injection is done when they are admitted.
+      await space.apply(...Array.from({ length: 20 }, (_, index) => unscheduled(`rotated-${from + index}`)));
+      serials.add(await webhookSerial());
+      await Bun.sleep(1500);
+    }
+    const names = await space.kubectl([
+      "get",
+      "pods",
+      "-l",
+      "app=unscheduled",
+      "-o",
+      "jsonpath={range .items[*]}{.spec.initContainers[*].name}{'\\n'}{end}",
+    ]);
+    const lines = names.trim().split("\n");
+    expect(lines).toHaveLength(200);
+    expect(new Set(lines)).toEqual(new Set(["tulle-init tulle-proxy"]));
+    if (mesh.local !== undefined) expect(serials.size).toBeGreaterThanOrEqual(2);
+    expect(await mesh.webhookFailures()).toBe(failed);
+    await space.kubectl(["delete", "pods", "-l", "app=unscheduled", "--wait=false"]);
+  },
+  240_000,
+);
 
 function unscheduled(name: string): Manifest {
   return podOf(name, app(["idle"]), { spec: { schedulerName: "nobody" }, labels: { app: "unscheduled" } });

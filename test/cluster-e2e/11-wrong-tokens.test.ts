@@ -20,7 +20,10 @@ prepare(async () => {
   mesh = await Mesh.find();
   space = await mesh.meshed("tokens");
   await space.kubectl(["create", "serviceaccount", "other"]);
-  await space.apply(podOf("caller", app(["idle"])), podOf("other", app(["idle"]), { spec: { serviceAccountName: "other" } }));
+  await space.apply(
+    podOf("caller", app(["idle"])),
+    podOf("other", app(["idle"]), { spec: { serviceAccountName: "other" } }),
+  );
   await space.apply(podOf("gone", app(["idle"])));
   await space.ready(["caller", "other", "gone"]);
   const [replica = ""] = await mesh.operatorPods();
@@ -51,7 +54,9 @@ async function token(account: string, pod?: string, audience = AUDIENCE): Promis
   const uid = pod === undefined ? "" : await space.get(`pod/${pod}`, ".metadata.uid");
   const bound =
     pod === undefined ? [] : ["--bound-object-kind=Pod", `--bound-object-name=${pod}`, `--bound-object-uid=${uid}`];
-  return (await space.kubectl(["create", "token", account, `--audience=${audience}`, "--duration=10m", ...bound])).trim();
+  return (
+    await space.kubectl(["create", "token", account, `--audience=${audience}`, "--duration=10m", ...bound])
+  ).trim();
 }
 
 /** The answer: a chain, or the status and the operator's reason for it. */
@@ -82,7 +87,9 @@ holds("a token for another audience is refused", async () => {
 });
 
 holds("another pod's token gets no certificate of this one's identity", async () => {
-  expect(await ask(bearer(await token("other", "other")), "default")).toMatch(/^(INVALID_ARGUMENT|PERMISSION_DENIED): csr-/);
+  expect(await ask(bearer(await token("other", "other")), "default")).toMatch(
+    /^(INVALID_ARGUMENT|PERMISSION_DENIED): csr-/,
+  );
 });
 
 holds("a token that is bound to no pod is refused", async () => {
@@ -97,8 +104,12 @@ holds("the token of a pod that was deleted is refused", async () => {
   expect(await ask(bearer(old))).toMatch(/^(UNAUTHENTICATED: token-invalid|UNAVAILABLE: pod-unknown)/);
   // Nor does it serve the next pod of that name.
   await space.apply(podOf("gone", app(["idle"])));
-  expect(await ask(bearer(old))).toMatch(/^(UNAUTHENTICATED: token-invalid|UNAVAILABLE: pod-unknown|PERMISSION_DENIED: pod-replaced)/);
-  await eventually(async () => ((await ask(bearer(old))).startsWith("UNAUTHENTICATED: token-invalid") ? true : undefined));
+  expect(await ask(bearer(old))).toMatch(
+    /^(UNAUTHENTICATED: token-invalid|UNAVAILABLE: pod-unknown|PERMISSION_DENIED: pod-replaced)/,
+  );
+  await eventually(async () =>
+    (await ask(bearer(old))).startsWith("UNAUTHENTICATED: token-invalid") ? true : undefined,
+  );
 });
 
 holds("a token that has expired is refused, well signed as it is", async () => {

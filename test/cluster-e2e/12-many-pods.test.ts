@@ -1,8 +1,8 @@
 /** Hundreds of pods made in one moment. */
 import { expect } from "bun:test";
-import { connect, KubeClient } from "../../src/kube/index.ts";
 import { systemClock } from "../../src/cli/system.ts";
 import { PODS } from "../../src/cluster/resources.ts";
+import { connect, KubeClient } from "../../src/kube/index.ts";
 import type { ClusterNamespace } from "../support/cluster.ts";
 import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
 import { app, podOf } from "../support/mesh-apps.ts";

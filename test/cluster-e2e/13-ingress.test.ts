@@ -63,7 +63,12 @@ function configuration(): Manifest {
         location / { proxy_pass http://backend.${shop.name}.svc.cluster.local; proxy_http_version 1.1; }
       }
     }`;
-  return { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "nginx" }, data: { "nginx.conf": conf, ...certificate() } };
+  return {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "nginx" },
+    data: { "nginx.conf": conf, ...certificate() },
+  };
 }
 
 function certificate(): { "tls.crt": string; "tls.key": string } {
@@ -71,9 +76,18 @@ function certificate(): { "tls.crt": string; "tls.key": string } {
   try {
     const [key, crt] = [join(folder, "key"), join(folder, "crt")];
     const made = Bun.spawnSync(
-      ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"].concat(
-        ["-days", "2", "-subj", `/CN=${HOST}`, "-addext", `subjectAltName=DNS:${HOST}`, "-keyout", key, "-out", crt],
-      ),
+      ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"].concat([
+        "-days",
+        "2",
+        "-subj",
+        `/CN=${HOST}`,
+        "-addext",
+        `subjectAltName=DNS:${HOST}`,
+        "-keyout",
+        key,
+        "-out",
+        crt,
+      ]),
     );
     if (made.exitCode !== 0) throw new Error(made.stderr.toString());
     return { "tls.crt": readFileSync(crt, "utf8"), "tls.key": readFileSync(key, "utf8") };

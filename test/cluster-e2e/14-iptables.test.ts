@@ -52,7 +52,12 @@ for (const variant of VARIANTS) {
       expect(wire?.includes(marker)).toBe(false);
       // What is not encrypted is refused: inbound capture works, too.
       const tried = mesh.local.node.run(...curl(url(ip, SERVER_PORTS.http)));
-      expect(await tried.then(() => "answered", () => "refused")).toBe("refused");
+      expect(
+        await tried.then(
+          () => "answered",
+          () => "refused",
+        ),
+      ).toBe("refused");
     }
   });
 }
