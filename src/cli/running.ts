@@ -145,7 +145,8 @@ const CRUN_FAILED = 255;
 /** The exit code of a shell: 127 when there is no such command, 126 when it cannot be run. */
 async function whyNotRun(enter: readonly string[], command: string): Promise<number> {
   const words = enter.filter((word) => word !== "--tty");
-  const script = 'command -v -- "$1" >/dev/null && exit 0; [ -e "$1" ] && exit 126; exit 127';
+  const script =
+    'p=$(command -v -- "$1") || p=$1; case "$p" in /*) ;; *) exit 127 ;; esac; [ -e "$p" ] || exit 127; [ -f "$p" ] && [ -x "$p" ] || exit 126';
   const asked = Bun.spawn([...words, "sh", "-c", script, "sh", command], { stdio: ["ignore", "ignore", "ignore"] });
   const code = await asked.exited;
   return code === 0 ? CRUN_FAILED : code;

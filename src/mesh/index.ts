@@ -6,6 +6,7 @@ export * from "./names.ts";
 export * from "./ports.ts";
 export * from "./probes.ts";
 export * from "./reasons.ts";
+export * from "./source-limit.ts";
 export * from "./store.ts";
 export * from "./time.ts";
 export * from "./workload.ts";

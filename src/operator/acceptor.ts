@@ -3,7 +3,7 @@
  * and `setSecureContext` on a listener is not to be trusted) and hands each on as a Node stream.
  */
 import type { Duplex } from "node:stream";
-import { type Clock, formatAuthority, type Logger, type Millis, parseIp } from "../mesh/index.ts";
+import { type Clock, formatAuthority, type Logger, type Millis, parseIp, SourceLimit } from "../mesh/index.ts";
 import { OperatorError } from "./errors.ts";
 import type { ServerMaterial } from "./server-certificate.ts";
 import { type SocketEvents, TlsDuplex } from "./tls-duplex.ts";
@@ -23,6 +23,10 @@ export interface AcceptorOptions {
 const HANDSHAKE_LIMIT: Millis = 10_000;
 /** Connections that have not shown who they are yet; more are closed at once. */
 const MOST_HANDSHAKES = 1_024;
+/** And of one source, so that one pod cannot keep all others out. */
+export const HANDSHAKES_OF_A_SOURCE = 128;
+/** Open connections of one source: more than the pods of a node, whose traffic may come from its one address. */
+export const CONNECTIONS_OF_A_SOURCE = 512;
 /** SSL_OP_NO_TLSv1, _1_1 and _1_2; SSL_OP_NO_TICKET: each handshake shows the certificate of now. */
 const TLS_1_3_WITHOUT_TICKETS = 0x04000000 | 0x08000000 | 0x10000000 | 0x4000;
 /** ALPN in wire form: Bun does not understand the text form. */
@@ -35,6 +39,8 @@ export class TlsAcceptor implements Disposable {
   readonly #options: AcceptorOptions;
   readonly #listeners: Bun.TCPSocketListener<SocketEvents>[] = [];
   readonly #handshaking = new Set<Owned>();
+  readonly #handshakes = new SourceLimit(HANDSHAKES_OF_A_SOURCE);
+  readonly #connections = new SourceLimit(CONNECTIONS_OF_A_SOURCE);
   readonly #open = new Set<TlsDuplex>();
 
   /** Binds at once, on every host. Throws OperatorError `bind-failed`. */
@@ -84,7 +90,8 @@ export class TlsAcceptor implements Disposable {
   }
 
   #accept(plain: Owned): void {
-    if (this.#handshaking.size >= MOST_HANDSHAKES) {
+    const source = plain.remoteAddress;
+    if (this.#handshaking.size >= MOST_HANDSHAKES || !this.#handshakes.take(source)) {
       plain.terminate();
       return;
     }
@@ -96,16 +103,18 @@ export class TlsAcceptor implements Disposable {
       // Bun would swallow it and keep the socket open.
       const { logger, what } = this.#options;
       logger.log("error", "a handshake could not start", { what, error: String(cause) });
+      this.#handshakes.give(source);
       plain.terminate();
     }
   }
 
   #shakeHands(plain: Owned): void {
     const { material, clock, protocol } = this.#options;
+    const source = plain.remoteAddress;
     let deadline: Disposable | undefined;
     const over = (socket: Owned) => {
       deadline?.[Symbol.dispose]();
-      this.#handshaking.delete(socket);
+      if (this.#handshaking.delete(socket)) this.#handshakes.give(source);
     };
     const [, socket] = plain.upgradeTLS<SocketEvents>({
       data: NOBODY,
@@ -147,10 +156,17 @@ export class TlsAcceptor implements Disposable {
       socket.terminate();
       return;
     }
+    const source = socket.remoteAddress;
+    if (!this.#connections.take(source)) {
+      socket.terminate();
+      return;
+    }
     const duplex = new TlsDuplex(socket);
     socket.data = duplex;
     this.#open.add(duplex);
-    duplex.on("close", () => this.#open.delete(duplex));
+    duplex.on("close", () => {
+      if (this.#open.delete(duplex)) this.#connections.give(source);
+    });
     // A connection that breaks is the end of its calls, which hear of it themselves.
     duplex.on("error", (cause) =>
       this.#options.logger.log("debug", "a connection broke", { what: this.#options.what, error: cause.message }),

@@ -1,6 +1,5 @@
 /** The operator's gRPC services on grpc-js: who calls is settled before a handler sees a message. */
 import * as grpc from "@grpc/grpc-js";
-import type { Logger } from "../mesh/index.ts";
 import {
   type DeltaDiscoveryRequest,
   type DeltaDiscoveryResponse,
@@ -11,8 +10,9 @@ import {
   type ReportAck,
   type ReportBatch,
 } from "../wire/index.ts";
-import type { Caller, Callers } from "./callers.ts";
-import { asRefusal, type Refusal } from "./errors.ts";
+import type { Authentication } from "./authentication.ts";
+import type { Caller } from "./callers.ts";
+import type { Refusal } from "./errors.ts";
 import type { Issuance } from "./issuance.ts";
 
 /** A stream of an authenticated caller. */
@@ -28,9 +28,8 @@ export interface CallerStream<Request, Response> {
 }
 
 export interface GrpcHandlers {
-  readonly callers: Callers;
+  readonly authentication: Authentication;
   readonly issuance: Issuance;
-  readonly logger: Logger;
   discovery(stream: CallerStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void;
   reports(stream: CallerStream<ReportBatch, ReportAck>): void;
   replicas(stream: CallerStream<ReplicasRequest, ReplicaReport>): void;
@@ -46,7 +45,9 @@ const STREAMS_PER_CONNECTION = 100;
 
 /** A server without a port: connections are injected. */
 export function grpcServer(handlers: GrpcHandlers): grpc.Server {
+  const { authentication } = handlers;
   const server = new grpc.Server({
+    interceptors: [authentication.interceptor],
     "grpc.max_receive_message_length": MESSAGE_BYTES,
     "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,
     "grpc.keepalive_time_ms": KEEPALIVE_EVERY,
@@ -60,30 +61,32 @@ export function grpcServer(handlers: GrpcHandlers): grpc.Server {
         call: grpc.ServerUnaryCall<Parameters<Issuance["issue"]>[1], ReturnType<Issuance["issue"]>>,
         done: grpc.sendUnaryData<ReturnType<Issuance["issue"]>>,
       ) => {
-        authenticated(call, handlers)
-          .then((caller) => done(null, handlers.issuance.issue(caller, call.request)))
-          .catch((error: unknown) => done(refused("certificate", call.getPeer(), error, handlers.logger)));
+        try {
+          done(null, handlers.issuance.issue(authentication.callerOf(call.metadata), call.request));
+        } catch (error) {
+          done(authentication.refused("certificate", call.getPeer(), error));
+        }
       },
     },
   );
   server.addService(
     { deltaAggregatedResources: definition(METHODS.deltaAggregatedResources) },
-    { deltaAggregatedResources: streaming("discovery", handlers, handlers.discovery) },
+    { deltaAggregatedResources: streaming("discovery", authentication, handlers.discovery) },
   );
   server.addService(
     { push: definition(METHODS.pushReports) },
-    { push: streaming("reports", handlers, handlers.reports) },
+    { push: streaming("reports", authentication, handlers.reports) },
   );
   server.addService(
     { follow: definition(METHODS.followReplica) },
-    { follow: streaming("replicas", handlers, handlers.replicas) },
+    { follow: streaming("replicas", authentication, handlers.replicas) },
   );
   return server;
 }
 
 function streaming<Request, Response>(
   what: string,
-  handlers: GrpcHandlers,
+  authentication: Authentication,
   serve: (stream: CallerStream<Request, Response>) => void,
 ): (call: grpc.ServerDuplexStream<Request, Response>) => void {
   return (call) => {
@@ -102,59 +105,32 @@ function streaming<Request, Response>(
     call.on("cancelled", end);
     call.on("error", end);
     call.on("close", end);
-    authenticated(call, handlers)
-      .then((caller) => {
-        if (over) return;
-        stream = {
-          caller,
-          send: (response) => {
-            if (!over) call.write(response);
-          },
-          refuse,
-          onRequest: () => undefined,
-          onEnd: () => undefined,
-        };
-        serve(stream);
-        call.on("data", (request: Request) => {
-          try {
-            if (!over) stream?.onRequest(request);
-          } catch (error) {
-            refuse(refused(what, call.getPeer(), error, handlers.logger));
-          }
-        });
-        call.on("end", () => {
-          end();
-          call.end();
-        });
-      })
-      .catch((error: unknown) => refuse(refused(what, call.getPeer(), error, handlers.logger)));
+    try {
+      stream = {
+        caller: authentication.callerOf(call.metadata),
+        send: (response) => {
+          if (!over) call.write(response);
+        },
+        refuse,
+        onRequest: () => undefined,
+        onEnd: () => undefined,
+      };
+      serve(stream);
+    } catch (error) {
+      return refuse(authentication.refused(what, call.getPeer(), error));
+    }
+    call.on("data", (request: Request) => {
+      try {
+        if (!over) stream?.onRequest(request);
+      } catch (error) {
+        refuse(authentication.refused(what, call.getPeer(), error));
+      }
+    });
+    call.on("end", () => {
+      end();
+      call.end();
+    });
   };
-}
-
-function authenticated(call: { readonly metadata: grpc.Metadata }, handlers: GrpcHandlers): Promise<Caller> {
-  return handlers.callers.authenticate(call.metadata.get("authorization").map(String));
-}
-
-/** One audit line for each call that is refused. */
-function refused(what: string, peer: string, error: unknown, logger: Logger): Refusal {
-  const refusal = asRefusal(error);
-  logger.log(refusal.reason === "defect" ? "error" : "warn", "call refused", {
-    what,
-    peer,
-    reason: refusal.reason,
-    detail: refusal.message,
-    cause: causeText(refusal),
-  });
-  return refusal;
-}
-
-/** Longer than any message of ours: what a stranger had a part in must not fill the log. */
-const LONGEST_CAUSE = 1_024;
-
-function causeText({ cause, reason }: Refusal): string | undefined {
-  if (cause === undefined) return undefined;
-  if (!(cause instanceof Error)) return String(cause).slice(0, LONGEST_CAUSE);
-  return reason === "defect" ? (cause.stack ?? cause.message) : cause.message.slice(0, LONGEST_CAUSE);
 }
 
 /** A method as grpc-js takes it, for both ends. */

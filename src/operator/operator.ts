@@ -26,6 +26,7 @@ import type {
   ReportBatch,
 } from "../wire/index.ts";
 import { TlsAcceptor } from "./acceptor.ts";
+import { Authentication } from "./authentication.ts";
 import { type Caller, Callers, type TokenReviewer } from "./callers.ts";
 import { Catalog } from "./discovery/catalog.ts";
 import { DiscoveryStream } from "./discovery/stream.ts";
@@ -88,9 +89,8 @@ export class Operator implements Disposable {
     this.#reports = new ReportTable(clock, pods);
     this.#issuance = new Issuance(authority, logger, options.unfit);
     this.#server = grpcServer({
-      callers: new Callers(options.reviewer, pods, authority.trustDomain),
+      authentication: new Authentication(new Callers(options.reviewer, pods, authority.trustDomain), logger, clock),
       issuance: this.#issuance,
-      logger,
       discovery: (stream) => this.#discover(stream),
       reports: (stream) => this.#report(stream),
       replicas: (stream) => this.#tellReplica(stream),

@@ -11,7 +11,7 @@ import { connectTls, type TlsPeer } from "../testkit/tls-peer.ts";
 import type { HeaderList, Http2Stream } from "../tunnel/index.ts";
 import { AccessLog } from "./access-log.ts";
 import { EdgeTable } from "./edges.ts";
-import { HANDSHAKES_AT_ONCE, InboundListener } from "./inbound.ts";
+import { HANDSHAKES_AT_ONCE, HANDSHAKES_OF_A_SOURCE, InboundListener } from "./inbound.ts";
 import { Metrics } from "./metrics.ts";
 
 const CLIENT = "spiffe://cluster.local/ns/shop/sa/client";
@@ -246,21 +246,35 @@ describe("a connection that stalls", () => {
   });
 });
 
+/** Connections that say nothing, from a source of their own. */
+function silence(count: number, source: string): Promise<Socket[]> {
+  const dial = () =>
+    new Promise<Socket>((resolve) => {
+      const socket = connect({ port: PORTS.hbone, host: ip, localAddress: source }, () => resolve(socket));
+      socket.on("error", () => resolve(socket));
+    });
+  return Promise.all(Array.from({ length: count }, dial));
+}
+
 test("many connections that say nothing are bounded, and a place is free again when one of them goes", async () => {
   const silent: Socket[] = [];
-  const dial = () =>
-    new Promise<void>((resolve) => {
-      const socket = connect(PORTS.hbone, ip, resolve);
-      socket.on("error", () => resolve());
-      silent.push(socket);
-    });
   // Some at a time: more than the kernel's queue of the listener holds would be dropped and tried again a second later.
   for (let dialled = 0; dialled < HANDSHAKES_AT_ONCE + 10; dialled += 94) {
-    await Promise.all(Array.from({ length: 94 }, dial));
+    silent.push(...(await silence(94, `127.9.9.${dialled / 94 + 1}`)));
   }
   await eventually(() => metrics.of("inbound", "failed-overload") === 10, "ten too many were refused");
   silent.find((socket) => !socket.destroyed)?.destroy();
   await eventually(() => metrics.of("inbound", "failed-handshake") === 1, "one has gone");
+  await tunnel();
+  for (const socket of silent) socket.destroy();
+  await eventually(() => clock.pending === 0, "all have gone");
+  await balanced();
+});
+
+test("one source that says nothing keeps no other out", async () => {
+  const silent = await silence(HANDSHAKES_OF_A_SOURCE / 2, "127.9.9.1");
+  silent.push(...(await silence(HANDSHAKES_OF_A_SOURCE / 2 + 10, "127.9.9.1")));
+  await eventually(() => metrics.of("inbound", "failed-overload") === 10, "ten too many were refused");
   await tunnel();
   for (const socket of silent) socket.destroy();
   await eventually(() => clock.pending === 0, "all have gone");

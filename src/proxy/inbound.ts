@@ -1,6 +1,6 @@
 /** The listener on 15008: every connection gets the newest certificate and must prove an identity of our trust domain. */
 import type { SpiffeId, TrustDomain } from "../identity/index.ts";
-import { type Clock, type Ip, parseIp, type Reason } from "../mesh/index.ts";
+import { type Clock, type Ip, parseIp, type Reason, SourceLimit } from "../mesh/index.ts";
 import {
   type ConnectionHandler,
   type HeaderList,
@@ -35,11 +35,14 @@ export interface InboundOptions {
 const MAX_STREAMS = 4_096;
 /** Connections that have not proved anything yet; each costs some 10 kB and lasts 10 s at most. */
 export const HANDSHAKES_AT_ONCE = 1_024;
+/** And of one source: a single pod must not keep all others out. */
+export const HANDSHAKES_OF_A_SOURCE = 128;
 
 export class InboundListener implements InboundObserver, Disposable {
   readonly #options: InboundOptions;
   readonly #listener: Listener;
   readonly #handshaking = new Set<InboundTunnel>();
+  readonly #sources = new SourceLimit(HANDSHAKES_OF_A_SOURCE);
   readonly #established = new Set<InboundTunnel>();
 
   /** Binds at once. Throws ProxyError `bind-failed`. */
@@ -75,19 +78,26 @@ export class InboundListener implements InboundObserver, Disposable {
   #accept(socket: OwnedSocket): void {
     tune(socket);
     const tunnel = new InboundTunnel(this.#options, socket, this);
-    if (this.#handshaking.size >= HANDSHAKES_AT_ONCE) return tunnel.refuse();
+    if (this.#handshaking.size >= HANDSHAKES_AT_ONCE || !this.#sources.take(tunnel.peerAddress)) {
+      return tunnel.refuse();
+    }
     this.#handshaking.add(tunnel);
     tunnel.start(socket);
   }
 
   onEstablished(tunnel: InboundTunnel): void {
-    this.#handshaking.delete(tunnel);
+    this.#proved(tunnel);
     this.#established.add(tunnel);
   }
 
   onOver(tunnel: InboundTunnel): void {
-    this.#handshaking.delete(tunnel);
+    this.#proved(tunnel);
     this.#established.delete(tunnel);
+  }
+
+  /** It holds no place of its source any more. */
+  #proved(tunnel: InboundTunnel): void {
+    if (this.#handshaking.delete(tunnel)) this.#sources.give(tunnel.peerAddress);
   }
 }
 
@@ -104,6 +114,8 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   readonly #source: Endpoint | undefined;
   /** The address that the peer dialled: the only one that its streams may name. */
   readonly #localIp: Ip | undefined;
+  /** Text, as the kernel tells it. */
+  readonly peerAddress: string;
   #socket: OwnedSocket;
   #deadline: Disposable | undefined;
   #connection: Http2Connection | undefined;
@@ -115,6 +127,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     this.#options = options;
     this.#observer = observer;
     this.#socket = socket;
+    this.peerAddress = socket.remoteAddress;
     const ip = parseIp(socket.remoteAddress);
     this.#source = ip === undefined ? undefined : { ip, port: socket.remotePort };
     this.#localIp = parseIp(socket.localAddress);

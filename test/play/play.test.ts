@@ -53,6 +53,23 @@ describe("the example that the project grew from", () => {
   });
 });
 
+describe("the mesh", () => {
+  test("reaches an application that listens on IPv4 alone through its Service", async () => {
+    const serve = 'require("http").createServer((q, s) => s.end("from four")).listen(8080, "0.0.0.0")';
+    const web = simplePod("web", ["node", "-e", serve], { ports: [{ name: "http", containerPort: 8080 }] });
+    const spec = { selector: { app: "web" }, ports: [{ port: 80, targetPort: "http" }] };
+    const service = { apiVersion: "v1", kind: "Service", metadata: { name: "web" }, spec };
+    play.start(play.manifest(web, service, simplePod("client", ["sleep", "600"])));
+    const ready = /^client +2\/2 /m;
+    await until("both pods", () => {
+      const { stdout } = play.tulle("get", "pods");
+      return ready.test(stdout) && /^web +2\/2 /m.test(stdout);
+    });
+    const got = play.tulle("exec", "client", "--", "curl", "-sS", "--max-time", "5", "http://web");
+    expect(got).toMatchObject({ code: 0, stdout: "from four" });
+  });
+});
+
 describe("a running play", () => {
   test("shows pods, runs commands, passes exit codes on, applies and deletes", async () => {
     play.start("--no-inject", play.manifest(simplePod("one", ["sleep", "600"])));
@@ -124,6 +141,37 @@ describe("a running play", () => {
     expect(await follower.exited).toBe(1);
     expect(await new Response(follower.stderr).text()).toBe("tulle: the play has ended\n");
   }, 30_000);
+
+  test("says why a pod is not ready, in the sidecar's words too, and ends without a complaint", async () => {
+    const probe = { httpGet: { port: 8080 }, periodSeconds: 1 };
+    const file = play.manifest(simplePod("slow", ["sleep", "600"], { readinessProbe: probe }));
+    const waited = play.tulle("play", "-d", "--egress", "none", "--wait-timeout", "8", file);
+    expect([waited.code, waited.stderr]).toEqual([1, expect.stringContaining("default/slow: Running; container app")]);
+    const listed = play.tulle("get", "pods");
+    expect(listed.stdout).toMatch(/^slow +1\/2 +Running/m);
+    expect(listed.stderr).toMatch(
+      /^! slow: container app is not ready: HTTP probe failed with status 503: [\s\S]*ECONNREFUSED/,
+    );
+    expect(play.tulle("exec", "slow", "--", "nosuch").code).toBe(127);
+    expect(play.tulle("exec", "slow", "--", "/etc/passwd").code).toBe(126);
+    expect(play.tulle("exec", "slow", "--", "sh", "-c", "exit 255").code).toBe(255);
+    const services = play.tulle("get", "services", "-A").stdout;
+    expect(services).toMatch(/^tulle-system +tulle-operator .* 1 +\d+s$/m);
+    expect(services).not.toMatch(/ 0s$/m);
+    const wrong = play.tulle("apply", "-f", play.manifest({ apiVersion: "v1", kind: "Gadget" }));
+    expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining("Nothing was changed.")]);
+    expect(play.tulle("stop").code).toBe(0);
+  }, 30_000);
+
+  test("asked to end, says nothing of how its containers end", async () => {
+    const started = play.start("--no-inject", play.manifest(simplePod("deaf", ["sleep", "600"])));
+    await running();
+    started.kill("SIGINT");
+    await started.exited;
+    const said = await new Response(started.stdout).text();
+    expect(said.split("stopping…\n")[1]).toBe("stopped; nothing is left\n");
+    expect(said).not.toContain("✗");
+  });
 
   test("says why a command that is not there does not start (get pods, back-off)", async () => {
     play.start("--no-inject", play.manifest(simplePod("lost", ["no-such-command"])));

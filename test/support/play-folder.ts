@@ -44,6 +44,8 @@ export class PlayFolder implements AsyncDisposable {
       child.kill("SIGKILL");
       await child.exited;
     }
+    // One that was detached is no child.
+    if (this.processes().length > 0) this.tulle("stop");
     await until("every process to be gone", () => this.processes().length === 0);
     rmSync(this.path, { recursive: true, force: true });
   }

@@ -120,14 +120,16 @@ async function onceStarted(
 ): Promise<ContainerLog> {
   for (;;) {
     const changed = Promise.withResolvers<void>();
-    using _following = handler.follow(changed.resolve);
+    const following = handler.follow(changed.resolve);
+    signal.addEventListener("abort", () => changed.resolve(), { once: true });
     try {
       return ask();
     } catch (error) {
       if (!(error instanceof LocalError) || error.code !== NOT_STARTED || signal.aborted) throw error;
+      await changed.promise;
+    } finally {
+      following[Symbol.dispose]();
     }
-    signal.addEventListener("abort", () => changed.resolve(), { once: true });
-    await changed.promise;
   }
 }
 

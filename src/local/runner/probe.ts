@@ -16,6 +16,9 @@ export type ProbeExec = (
   timeout: number,
 ) => Promise<{ readonly code: number; readonly output: string; readonly timedOut: boolean }>;
 
+/** Characters of a refusal's body that are shown. */
+const LONGEST_SAYING = 200;
+
 /** Makes one attempt of a probe; never throws. */
 export async function probeOnce(
   probe: Probe,
@@ -52,7 +55,7 @@ export async function hookOnce(
   if (hook.httpGet === undefined) return { ok: true, seen: "" };
   if (ip === undefined) return { ok: false, seen: "the pod has no address" };
   const got = await get(hook.httpGet, ip, portNumber(hook.httpGet.port, container), timeout);
-  return typeof got === "number" ? { ok: true, seen: "" } : { ok: false, seen: got };
+  return typeof got === "string" ? { ok: false, seen: got } : { ok: true, seen: "" };
 }
 
 /** The number of a probe's port: names are those of the container's own ports (the manifest was checked). */
@@ -65,11 +68,17 @@ function portNumber(port: number | string, container: ContainerSpec): number {
 async function probeHttp(action: HttpGet, ip: Ip, port: number, timeout: Millis): Promise<ProbeResult> {
   const got = await get(action, ip, port, timeout);
   if (typeof got === "string") return { ok: false, seen: got };
-  return { ok: got >= 200 && got < 400, seen: `HTTP probe failed with status ${got}` };
+  const said = got.said === "" ? "" : `: ${got.said}`;
+  return { ok: got.status >= 200 && got.status < 400, seen: `HTTP probe failed with status ${got.status}${said}` };
 }
 
-/** The status of the answer, or what went wrong. */
-async function get(action: HttpGet, ip: Ip, port: number, timeout: Millis): Promise<number | string> {
+/** The answer's status and, of a refusal, its first line; or what went wrong. */
+async function get(
+  action: HttpGet,
+  ip: Ip,
+  port: number,
+  timeout: Millis,
+): Promise<{ readonly status: number; readonly said: string } | string> {
   const scheme = action.scheme === "HTTPS" ? "https" : "http";
   const path = action.path ?? "/";
   const url = `${scheme}://${formatAuthority(ip, port)}${path.startsWith("/") ? "" : "/"}${path}`;
@@ -83,8 +92,11 @@ async function get(action: HttpGet, ip: Ip, port: number, timeout: Millis): Prom
       signal: AbortSignal.timeout(timeout),
       tls: { rejectUnauthorized: false },
     });
-    await answer.body?.cancel();
-    return answer.status;
+    const reader = answer.status < 400 ? undefined : answer.body?.getReader();
+    // What a sidecar that probes in the pod's stead has seen is in the body.
+    const body = reader === undefined ? "" : new TextDecoder().decode((await reader.read()).value);
+    await (reader ?? answer.body)?.cancel();
+    return { status: answer.status, said: body.trim().split("\n")[0]?.slice(0, LONGEST_SAYING) ?? "" };
   } catch (error) {
     return `GET ${url}: ${whyFailed(error, timeout)}`;
   }
