@@ -7,6 +7,7 @@ import { keyOf, type Placed, subjectOf } from "./placed.ts";
 import { ManifestError, type Problem } from "./problems.ts";
 import { checkReferences } from "./references.ts";
 import { KINDS } from "./schema.ts";
+import { flawsOf } from "./structure.ts";
 
 export interface Manifest {
   readonly objects: readonly Placed[];
@@ -24,6 +25,9 @@ export interface ParseOptions {
 /** Pods that one node holds unless said otherwise: each has processes, mounts and addresses of its own. */
 export const POD_LIMIT = 200;
 
+/** 10,000 pods have 3 MiB. */
+const MOST_TEXT = 32 * 1024 * 1024;
+
 /** Reads YAML or JSON. Throws ManifestError with every problem found. */
 export function parseManifests(
   files: readonly { readonly name: string; readonly text: string }[],
@@ -34,8 +38,13 @@ export function parseManifests(
   const objects: Placed[] = [];
   const seen = new Map<string, Placed>();
   for (const file of files) {
+    if (file.text.length > MOST_TEXT) {
+      const what = `it is larger than ${MOST_TEXT / 1024 / 1024} MiB`;
+      problems.push({ file: file.name, line: 1, column: 1, subject: "", what });
+      continue;
+    }
     const lines = new LineCounter();
-    const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: true, merge: true };
+    const options = { lineCounter: lines, prettyErrors: false, uniqueKeys: false, merge: true };
     const documents = parseAllDocuments(file.text, options);
     for (const document of "empty" in documents ? [] : documents) {
       const scope = { file: file.name, lines, document, problems, notices };
@@ -48,6 +57,12 @@ export function parseManifests(
       }
       // Nothing but comments: what `helm template` makes of a file whose condition is false.
       if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) continue;
+      const flaws = flawsOf(document.contents as Node);
+      for (const flaw of flaws) {
+        const { line, col } = lines.linePos(flaw.offset);
+        problems.push({ file: file.name, line, column: col, subject: "", what: flaw.what });
+      }
+      if (flaws.length > 0) continue;
       if (!mergeMaps(document)) {
         problems.push({
           file: file.name,
