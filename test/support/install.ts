@@ -1,7 +1,7 @@
 /** Puts Tulle into the cluster and takes it away, by the commands that a user types: `bun test/support/install.ts up|down`. */
 import { Cluster, command, eventually, run } from "./cluster.ts";
 import { TULLE } from "./machine.ts";
-import { OPERATOR, SYSTEM } from "./names.ts";
+import { OPERATOR, SCENARIO_LABEL, SYSTEM } from "./names.ts";
 import type { ExecResult } from "./netns.ts";
 
 /** On a cluster of one's own it has to be there under this name. */
@@ -40,6 +40,7 @@ export async function uninstall(cluster: Cluster): Promise<void> {
 
 if (import.meta.main) {
   const cluster = await Cluster.find();
+  await cluster.kubectl(["delete", "namespaces", "-l", SCENARIO_LABEL, "--timeout=110s"], { timeout: 120_000 });
   if (process.argv[2] === "down") await uninstall(cluster);
   else {
     const before = await cluster.tryKubectl(["-n", SYSTEM, "get", OPERATOR]);

@@ -6,12 +6,10 @@ import { afterAll, beforeAll, test } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { Cluster, type ClusterNamespace, command, eventually, LocalCluster } from "./cluster.ts";
-import { OPERATOR, SYSTEM } from "./names.ts";
+import { OPERATOR, SCENARIO_LABEL, SYSTEM } from "./names.ts";
 
 const OPERATOR_PODS = "app.kubernetes.io/component=operator";
 const ARTEFACTS = join(import.meta.dir, "../../artefacts");
-/** Namespaces of scenarios bear it, so that a failure knows which ones to keep the logs of. */
-const SCENARIO_LABEL = "e2e.tulle.dev/scenario";
 /**
  * TCP without what the cluster's own components say to each other, and the packet that ends a capture. On loopback the kubelet
  * and containerd pass on what `kubectl exec` sends and prints: that is no wire.
@@ -31,6 +29,7 @@ export class Mesh {
     const there = await mesh.cluster.tryKubectl(["-n", SYSTEM, "get", OPERATOR]);
     if (there.status !== 0) throw new Error(`no operator in ${SYSTEM}: make e2e installs it\n${there.stderr}`);
     await mesh.operatorReady();
+    await namespacesGone(mesh.cluster);
     return mesh;
   }
 
@@ -187,11 +186,18 @@ export function prepare(body: () => Promise<void>, timeout = 120_000): void {
   beforeAll(keeping("before all", body), timeout);
 }
 
-/** Disposes of what a scenario made, the last first. */
+/** Disposes of what a scenario made, and waits until it is gone: its pods must not be in the next one's way. */
 export function cleanUp(body: () => Promise<unknown>): void {
   afterAll(async () => {
     await body();
-  }, 120_000);
+    await namespacesGone(await Cluster.find());
+  }, 180_000);
+}
+
+/** Those of scenarios that are on their way out. */
+async function namespacesGone(cluster: Cluster): Promise<void> {
+  const ending = ["namespaces", "-l", SCENARIO_LABEL, "--field-selector=status.phase=Terminating"];
+  await cluster.kubectl(["wait", "--for=delete", ...ending, "--timeout=110s"], { timeout: 120_000 });
 }
 
 function keeping(name: string, body: () => Promise<void>): () => Promise<void> {
