@@ -1,7 +1,7 @@
 /** Pods of every kind of workload, from their first packet to their end. */
 import { expect } from "bun:test";
-import { type ClusterNamespace, eventually } from "../support/cluster.ts";
-import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
+import { Cluster, type ClusterNamespace, eventually } from "../support/cluster.ts";
+import { cleanUp, holds, holdsIf, Mesh, prepare } from "../support/mesh.ts";
 import { app, curl, podOf, SERVER_PORTS, server, service, template, url } from "../support/mesh-apps.ts";
 
 let mesh: Mesh;
@@ -123,4 +123,20 @@ holds("a pod ends within its grace period, its sidecar with it", async () => {
   const began = Date.now();
   await space.kubectl(["delete", "pod", "ending", "--timeout=60s"]);
   expect(Date.now() - began).toBeLessThan(15_000);
+});
+
+/** The runtime has to say that it can; containerd before 2.0 says nothing. */
+const runtimes = await (await Cluster.find()).kubectl([
+  ...["get", "nodes", "-o", "jsonpath={.items[*].status.runtimeHandlers[*].features.userNamespaces}"],
+]);
+holdsIf(runtimes.includes("true"))("a pod in a user namespace is meshed like any other", async () => {
+  await space.apply(podOf("mapped", server(), { spec: { hostUsers: false } }), service("mapped"));
+  await space.ready(["mapped"]);
+  const [inside, outside] = (await space.exec("mapped", "cat", "/proc/self/uid_map")).trim().split(/\s+/);
+  expect(inside).toBe("0");
+  expect(Number(outside)).toBeGreaterThan(0);
+  const grown = await mesh.growth(space, "mapped", "inbound mtls", async () => {
+    expect(await eventually(() => space.exec("server", ...curl(url("mapped"))))).toStartWith("mapped ");
+  });
+  expect(grown).toBe(1);
 });

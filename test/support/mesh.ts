@@ -177,6 +177,11 @@ export function holds(name: string, body: () => Promise<void>, timeout = 120_000
   test(name, keeping(name, body), timeout);
 }
 
+/** `holds`, or what marks the test as skipped where the cluster cannot show it. */
+export function holdsIf(able: boolean): typeof holds {
+  return able ? holds : (name) => test.skip(name, () => {});
+}
+
 /** As `beforeAll`, with what `holds` keeps. */
 export function prepare(body: () => Promise<void>, timeout = 120_000): void {
   beforeAll(keeping("before all", body), timeout);
