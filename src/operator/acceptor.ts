@@ -18,15 +18,17 @@ export interface AcceptorOptions {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onConnection: (connection: Duplex) => void;
+  /** Places of one source, where they are to be others than below. */
+  readonly ofASource?: { readonly handshakes: number; readonly connections: number };
 }
 
 const HANDSHAKE_LIMIT: Millis = 10_000;
 /** Connections that have not shown who they are yet; more are closed at once. */
 const MOST_HANDSHAKES = 1_024;
 /** And of one source, so that one pod cannot keep all others out. */
-export const HANDSHAKES_OF_A_SOURCE = 128;
+const HANDSHAKES_OF_A_SOURCE = 128;
 /** Open connections of one source: more than the pods of a node, whose traffic may come from its one address. */
-export const CONNECTIONS_OF_A_SOURCE = 512;
+const CONNECTIONS_OF_A_SOURCE = 512;
 /** SSL_OP_NO_TLSv1, _1_1 and _1_2; SSL_OP_NO_TICKET: each handshake shows the certificate of now. */
 const TLS_1_3_WITHOUT_TICKETS = 0x04000000 | 0x08000000 | 0x10000000 | 0x4000;
 /** ALPN in wire form: Bun does not understand the text form. */
@@ -39,13 +41,15 @@ export class TlsAcceptor implements Disposable {
   readonly #options: AcceptorOptions;
   readonly #listeners: Bun.TCPSocketListener<SocketEvents>[] = [];
   readonly #handshaking = new Set<Owned>();
-  readonly #handshakes = new SourceLimit(HANDSHAKES_OF_A_SOURCE);
-  readonly #connections = new SourceLimit(CONNECTIONS_OF_A_SOURCE);
+  readonly #handshakes: SourceLimit;
+  readonly #connections: SourceLimit;
   readonly #open = new Set<TlsDuplex>();
 
   /** Binds at once, on every host. Throws OperatorError `bind-failed`. */
   constructor(options: AcceptorOptions) {
     this.#options = options;
+    this.#handshakes = new SourceLimit(options.ofASource?.handshakes ?? HANDSHAKES_OF_A_SOURCE);
+    this.#connections = new SourceLimit(options.ofASource?.connections ?? CONNECTIONS_OF_A_SOURCE);
     try {
       for (const host of options.hosts) this.#listeners.push(this.#listen(host));
     } catch (error) {

@@ -1,5 +1,5 @@
 /** Puts Tulle into the cluster and takes it away, by the commands that a user types: `bun test/support/install.ts up|down`. */
-import { Cluster, command, run } from "./cluster.ts";
+import { Cluster, command, eventually, run } from "./cluster.ts";
 import { TULLE } from "./machine.ts";
 import { OPERATOR, SYSTEM } from "./names.ts";
 import type { ExecResult } from "./netns.ts";
@@ -18,10 +18,18 @@ export function tulle(cluster: Cluster, args: readonly string[]): Promise<ExecRe
   return command([TULLE, ...args, "--kubeconfig", cluster.kubeconfig], { timeout: 180_000 });
 }
 
-/** Installs, or brings what is installed to these values; returns once a new pod would be meshed, by every replica. */
+/** Installs, or brings what is installed to these values; returns once a new pod would be meshed by these alone. */
 export async function install(cluster: Cluster, set: readonly string[] = []): Promise<void> {
   const installed = await tulle(cluster, ["install", "--wait", "--timeout", "2m", ...valuesOf(set)]);
   if (installed.status !== 0) throw new Error(`tulle install: ${installed.stderr}${installed.stdout}`);
+  // Replicas on their way out still answer the connections that they have, by the values that they were started with.
+  await eventually(async () => {
+    const pods = ["get", "pods", "-l", "app.kubernetes.io/component=operator", "-o", "json"];
+    const { items } = JSON.parse(await cluster.kubectl(["-n", SYSTEM, ...pods])) as {
+      items: { metadata: { deletionTimestamp?: string } }[];
+    };
+    return items.every(({ metadata }) => metadata.deletionTimestamp === undefined) ? true : undefined;
+  }, 60_000);
 }
 
 export async function uninstall(cluster: Cluster): Promise<void> {

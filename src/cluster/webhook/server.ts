@@ -18,6 +18,8 @@ export const INJECT_PATH = "/inject";
 /** An object of etcd's largest size, twice (old and new), and the review around it. */
 const LARGEST_BODY = 8 * 1024 * 1024;
 const REQUEST_MILLIS = 10_000;
+/** An API server is one source, and opens a connection for each review that it has at the same time: one a new pod. */
+const OF_AN_API_SERVER = { handshakes: 896, connections: 4_096 };
 
 export class WebhookServer implements Disposable {
   readonly #options: WebhookOptions;
@@ -35,6 +37,7 @@ export class WebhookServer implements Disposable {
       ...options,
       what: "the admission webhook",
       protocol: "http/1.1",
+      ofASource: OF_AN_API_SERVER,
       onConnection: (connection) => this.#server.emit("connection", connection),
     });
   }

@@ -173,6 +173,12 @@ describe("the server", () => {
     expect(answers.every((one) => one.status === 200)).toBe(true);
   });
 
+  test("takes 400 reviews at once from one API server, each on a connection of its own", async () => {
+    const body = JSON.stringify(reviewOf(pod()));
+    const answers = await Promise.all(Array.from({ length: 400 }, () => post(body)));
+    expect(answers.filter((one) => one.status === 200)).toHaveLength(400);
+  });
+
   test("answers what is no review with 400, another path or method with 404, and lives on", async () => {
     expect((await post("{")).status).toBe(400);
     expect((await post("[]")).status).toBe(400);
