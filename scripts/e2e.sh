@@ -34,6 +34,19 @@ trap down EXIT
 trap 'echo "0 passed, 1 failed" >>"$log"; exit 130' INT TERM
 
 tests() { "$bun" scripts/test.ts "$@" 2>&1 | tee -a "$log" | grep --line-buffered -vE '^[0-9]+ passed, [0-9]+ failed$'; }
+# A scenario on a cluster of which every part runs on one busy machine gets a second attempt, and that is said. Its artefacts of
+# the first stay, and only the last attempt counts.
+scenario() {
+  local part attempt
+  part=$(mktemp)
+  for attempt in first second; do
+    "$bun" scripts/test.ts "$1" 2>&1 | tee "$part" | grep --line-buffered -vE '^[0-9]+ passed, [0-9]+ failed$'
+    [ "${PIPESTATUS[0]}" -ne 0 ] || break
+    [ "$attempt" = second ] || say "$1 FAILED at the first attempt (see artefacts/): a second one"
+  done
+  cat "$part" >>"$log"
+  rm -f "$part"
+}
 must() { "$@" && return; say "failed: $*"; echo "0 passed, 1 failed" >>"$log"; exit 1; }
 
 case $scenario in '' | e2e) tests test/e2e ;; esac
@@ -51,4 +64,4 @@ if [ -z "${KUBECONFIG:-}" ]; then
 fi
 say "installing"
 must "$bun" test/support/install.ts up
-tests "${files[@]}"
+for file in "${files[@]}"; do scenario "$file"; done

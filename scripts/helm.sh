@@ -7,6 +7,7 @@ version=v3.22.0
 helm=$PWD/.cache/helm/helm
 if [ ! -x "$helm" ] || ! "$helm" version --short 2>/dev/null | grep -q "^$version"; then
   command -v go >/dev/null || { echo "helm: Go is missing (Debian: apt-get install golang), it builds Helm for make chart-check" >&2; exit 1; }
+  mkdir -p .cache
   echo "helm: building $version, some minutes" >&2
   # The binary is stamped as Helm's own makefile does; without it Helm takes the cluster for Kubernetes 1.20.
   flags="-X helm.sh/helm/v3/internal/version.version=$version"

@@ -146,7 +146,8 @@ COMMIT
       ["IPv6", `ip6tables-${backend}`],
     ] as const) {
       expect(shown).toContain(`\n${family} (${program} `);
-      const listed = await pod.inside.run([program, "-t", "nat", "-L", "-n"]);
+      // iptables pads its last column.
+      const listed = (await pod.inside.run([program, "-t", "nat", "-L", "-n"])).replaceAll(/ +$/gm, "");
       for (const chain of listed.trim().split("\n\n")) {
         const name = chain.split(" ")[1] ?? "";
         expect(shown.includes(chain)).toBe(!["INPUT", "POSTROUTING"].includes(name));

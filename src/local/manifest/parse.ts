@@ -146,10 +146,18 @@ function one(node: Node, base: Omit<Scope, "subject">): Placed | undefined {
   const before = base.problems.length;
   schema.check(node, "", scope);
   if (base.problems.length > before || name === undefined) return undefined;
-  const object = node.toJS(base.document, { maxAliasCount: 100 }) as KubernetesObject;
+  const object = withoutNulls(node.toJS(base.document, { maxAliasCount: -1 })) as KubernetesObject;
   const { line, col } = base.lines.linePos(node.range?.[0] ?? 0);
   const namespace = object.kind === "Namespace" ? "" : (object.metadata.namespace ?? "default");
   return { object, namespace, position: { file: base.file, line, column: col } };
+}
+
+/** A field that is null is one that is not there, as the API server reads it. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(([, one]) => one !== null && one !== undefined);
+  return Object.fromEntries(kept.map(([key, one]) => [key, withoutNulls(one)]));
 }
 
 function nameOf(node: YAMLMap): string | undefined {

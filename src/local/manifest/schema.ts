@@ -367,7 +367,7 @@ export const KINDS: Readonly<Record<string, KindSchema>> = {
     imagePullSecrets: noticed("there is no registry"),
   }),
   ConfigMap: kind("v1", text(SUBDOMAIN), {
-    data: map(text(), { pattern: /^[-._A-Za-z0-9]+$/, means: "a key (letters, digits, -, _ and .)" }),
+    data: map(text(), { pattern: /^(?!\.\.?$)[-._A-Za-z0-9]+$/, means: "a key (letters, digits, -, _ and .)" }),
     binaryData: unsupported("use data"),
     immutable: noticedUnless(false, "changes are not refused"),
   }),
