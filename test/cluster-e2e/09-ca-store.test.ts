@@ -30,6 +30,10 @@ async function save(): Promise<string> {
   const metadata = { name: "tulle-ca", namespace: SYSTEM, labels: { "app.kubernetes.io/part-of": "tulle" } };
   return JSON.stringify({ apiVersion, kind, type, metadata, data });
 }
+/** Nothing is spoilt that could not be restored. */
+function haveBackup(): void {
+  if (backup === "") throw new Error("the first test of this file has not come as far as the backup");
+}
 async function restore(): Promise<void> {
   await mesh.cluster.kubectl(["apply", "-f", "-"], { input: backup });
 }
@@ -78,7 +82,8 @@ for (const [what, name, spoil] of [
   holds(
     `a CA Secret that was ${what} stops the signing, is told with its way back, and goes on when restored`,
     async () => {
-      await mesh.system(spoil);
+      haveBackup();
+    await mesh.system(spoil);
       await signing(0);
       const logs = await mesh.operatorLogs();
       expect(logs).toContain("nothing is signed any more");
@@ -103,7 +108,8 @@ for (const [what, name, spoil] of [
 holds(
   "replicas that start without the Secret make no second root: they are not ready, and say why",
   async () => {
-    await mesh.system(["delete", SECRET]);
+    haveBackup();
+  await mesh.system(["delete", SECRET]);
     await mesh.system(["delete", "pods", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force"]);
     await eventually(async () => {
       const logs = await mesh.operatorLogs();
