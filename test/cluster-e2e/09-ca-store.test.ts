@@ -83,7 +83,7 @@ for (const [what, name, spoil] of [
     `a CA Secret that was ${what} stops the signing, is told with its way back, and goes on when restored`,
     async () => {
       haveBackup();
-    await mesh.system(spoil);
+      await mesh.system(spoil);
       await signing(0);
       const logs = await mesh.operatorLogs();
       expect(logs).toContain("nothing is signed any more");
@@ -109,7 +109,7 @@ holds(
   "replicas that start without the Secret make no second root: they are not ready, and say why",
   async () => {
     haveBackup();
-  await mesh.system(["delete", SECRET]);
+    await mesh.system(["delete", SECRET]);
     await mesh.system(["delete", "pods", "-l", "app.kubernetes.io/component=operator", "--grace-period=0", "--force"]);
     await eventually(async () => {
       const logs = await mesh.operatorLogs();
