@@ -1,11 +1,12 @@
 /** A state directory and manifests of one test's own, and the plays that it started: all gone at its end. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { processes, type Ran, sh, TULLE, until } from "./machine.ts";
+import { OwnFolder } from "./own-folder.ts";
 
 export class PlayFolder implements AsyncDisposable {
-  readonly path = mkdtempSync(join(tmpdir(), "tulle-play-"));
+  readonly #folder = new OwnFolder("tulle-play-");
+  readonly path = this.#folder.path;
   readonly env = { ...process.env, TULLE_STATE_DIR: join(this.path, "state") } as Record<string, string>;
   readonly #running: Bun.Subprocess[] = [];
 
@@ -47,7 +48,7 @@ export class PlayFolder implements AsyncDisposable {
     // One that was detached is no child.
     if (this.processes().length > 0) this.tulle("stop");
     await until("every process to be gone", () => this.processes().length === 0);
-    rmSync(this.path, { recursive: true, force: true });
+    this.#folder[Symbol.dispose]();
   }
 }
 

@@ -1,10 +1,11 @@
 /**
  * A running play for scenarios: starts the built binary in the background with a state directory of its own, asks it
- * through its own command line, and takes everything away when disposed, also after a failure.
+ * through its own command line, and takes everything away when disposed, also after a failure, or when the
+ * test process ends without that.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { OwnFolder } from "./own-folder.ts";
 
 const BINARY = resolve(import.meta.dir, "../../dist/tulle");
 
@@ -26,20 +27,20 @@ export interface PodView {
 }
 
 export class Play implements AsyncDisposable {
-  readonly #folder: string;
+  readonly #folder: OwnFolder;
   readonly #env: Record<string, string>;
 
-  private constructor(folder: string) {
+  private constructor(folder: OwnFolder) {
     this.#folder = folder;
-    this.#env = { ...process.env, TULLE_STATE_DIR: join(folder, "state") } as Record<string, string>;
+    this.#env = { ...process.env, TULLE_STATE_DIR: join(folder.path, "state") } as Record<string, string>;
   }
 
   /** Starts the objects (JSON is YAML) and returns when every pod is ready. */
   static async start(objects: readonly object[], flags: readonly string[] = []): Promise<Play> {
     if (!existsSync(BINARY)) throw new Error("dist/tulle is missing: run `make build` first");
     if (process.geteuid?.() !== 0) throw new Error("these scenarios make network namespaces: run them as root");
-    const play = new Play(mkdtempSync(join(tmpdir(), "tulle-scenario-")));
-    const manifest = join(play.#folder, "manifest.yaml");
+    const play = new Play(new OwnFolder("tulle-scenario-"));
+    const manifest = join(play.#folder.path, "manifest.yaml");
     writeFileSync(manifest, objects.map((object) => JSON.stringify(object)).join("\n---\n"));
     const started = await play.tulle(["play", "--detach", "--egress", "none", ...flags, manifest]);
     if (started.code !== 0) {
@@ -152,7 +153,7 @@ export class Play implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const stopped = await this.tulle(["stop"]);
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder[Symbol.dispose]();
     if (stopped.code !== 0) throw new Error(`play did not stop: ${stopped.stderr}`);
   }
 }
