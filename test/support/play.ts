@@ -5,12 +5,10 @@
  */
 import { existsSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { capture } from "./capture.ts";
 import { OwnFolder } from "./own-folder.ts";
 
 const BINARY = resolve(import.meta.dir, "../../dist/tulle");
-
-/** Everything that crosses the node, as a stream of packets. */
-const TCPDUMP = "tcpdump -i any -U --immediate-mode -s 0 -w - 'tcp or udp port 20999'";
 
 export interface Outcome {
   readonly code: number;
@@ -131,24 +129,14 @@ export class Play implements AsyncDisposable {
     }
   }
 
-  /** Everything that crosses the node while `act` runs, as raw capture bytes (Latin-1). */
-  async capture(act: () => Promise<unknown>): Promise<string> {
-    const dump = this.spawnOnNode(["sh", "-c", `echo "pid $$" >&2; exec timeout -s INT 20 ${TCPDUMP}`]);
-    const packets = new Response(dump.stdout).arrayBuffer();
-    let ready = "";
-    const reader = dump.stderr.getReader();
-    while (!ready.includes("listening on")) {
-      const { value, done } = await reader.read();
-      if (done) throw new Error(`tcpdump did not start: ${ready}`);
-      ready += new TextDecoder().decode(value);
-    }
-    await act();
-    // One more packet, and then the end: what was sent before it has been seen.
-    await Bun.sleep(300);
-    // `timeout` passes the signal on.
-    const end = await this.node(["kill", "-INT", /^pid (\d+)$/m.exec(ready)?.[1] ?? ""]);
-    if (end.code !== 0) dump.kill();
-    return Buffer.from(await packets).toString("latin1");
+  /** All TCP that crosses the node while `act` runs, as the bytes of the packets (Latin-1). */
+  capture(act: () => Promise<unknown>): Promise<string> {
+    const way = {
+      address: "127.0.0.1",
+      spawn: (command: readonly string[]) => this.spawnOnNode(command),
+      run: (command: readonly string[]) => this.node(command),
+    };
+    return capture(way, "tcp", act);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
