@@ -6,10 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { ROOT } from "../support/machine.ts";
 import { OwnFolder } from "../support/own-folder.ts";
 import { Archive, sha256, tar } from "./archive.ts";
 
-const ROOT = join(import.meta.dir, "../..");
 const FILE = join(ROOT, "dist/tulle-image.tar");
 const folder = new OwnFolder("tulle-image-");
 const work = folder.path;

@@ -1,7 +1,8 @@
 /** A state directory and manifests of one test's own, and the plays that it started: all gone at its end. */
+import { afterEach, beforeEach, expect } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { processes, type Ran, sh, TULLE, until } from "./machine.ts";
+import { machine, processes, type Ran, sh, TULLE, until } from "./machine.ts";
 import { OwnFolder } from "./own-folder.ts";
 
 export class PlayFolder implements AsyncDisposable {
@@ -50,6 +51,21 @@ export class PlayFolder implements AsyncDisposable {
     await until("every process to be gone", () => this.processes().length === 0);
     this.#folder[Symbol.dispose]();
   }
+}
+
+/** Gives each test of a file a folder, after which the machine is as it was before, which `take` learns too. */
+export function eachInFolder(take: (folder: PlayFolder, before: string) => void): void {
+  let folder: PlayFolder;
+  let before = "";
+  beforeEach(() => {
+    before = machine();
+    folder = new PlayFolder();
+    take(folder, before);
+  });
+  afterEach(async () => {
+    await folder[Symbol.asyncDispose]();
+    expect(machine()).toBe(before);
+  });
 }
 
 /** A pod with one container. */

@@ -4,17 +4,10 @@
  * test process ends without that.
  */
 import { existsSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { capture } from "./capture.ts";
+import { type Ran, TULLE } from "./machine.ts";
 import { OwnFolder } from "./own-folder.ts";
-
-const BINARY = resolve(import.meta.dir, "../../dist/tulle");
-
-export interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
 
 /** What `tulle get pods -A -o json` says of one pod. */
 export interface PodView {
@@ -35,7 +28,7 @@ export class Play implements AsyncDisposable {
 
   /** Starts the objects (JSON is YAML) and returns when every pod is ready. */
   static async start(objects: readonly object[], flags: readonly string[] = []): Promise<Play> {
-    if (!existsSync(BINARY)) throw new Error("dist/tulle is missing: run `make build` first");
+    if (!existsSync(TULLE)) throw new Error("dist/tulle is missing: run `make build` first");
     if (process.geteuid?.() !== 0) throw new Error("these scenarios make network namespaces: run them as root");
     const play = new Play(new OwnFolder("tulle-scenario-"));
     const manifest = join(play.#folder.path, "manifest.yaml");
@@ -49,18 +42,18 @@ export class Play implements AsyncDisposable {
   }
 
   /** Runs the binary with these arguments against this play. */
-  async tulle(args: readonly string[], stdin = ""): Promise<Outcome> {
-    return run([BINARY, ...args], this.#env, stdin);
+  async tulle(args: readonly string[], stdin = ""): Promise<Ran> {
+    return run([TULLE, ...args], this.#env, stdin);
   }
 
   /** Runs a command in a container; `pod` is `namespace/name`. */
-  exec(pod: string, container: string, command: readonly string[]): Promise<Outcome> {
+  exec(pod: string, container: string, command: readonly string[]): Promise<Ran> {
     const [namespace, name] = split(pod);
     return this.tulle(["exec", "-n", namespace, name, "-c", container, "--", ...command]);
   }
 
   /** Runs a command in the namespaces of the node. */
-  node(command: readonly string[], stdin = ""): Promise<Outcome> {
+  node(command: readonly string[], stdin = ""): Promise<Ran> {
     return this.tulle(["exec", "--node", "--", ...command], stdin);
   }
 
@@ -71,7 +64,7 @@ export class Play implements AsyncDisposable {
 
   /** Starts the binary with these arguments against this play. */
   spawn(args: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
-    return Bun.spawn([BINARY, ...args], {
+    return Bun.spawn([TULLE, ...args], {
       env: this.#env,
       stdin: "ignore",
       stdout: "pipe",
@@ -147,7 +140,7 @@ export class Play implements AsyncDisposable {
 }
 
 /** Runs a command on the machine. */
-export async function run(command: readonly string[], env?: Record<string, string>, stdin = ""): Promise<Outcome> {
+export async function run(command: readonly string[], env?: Record<string, string>, stdin = ""): Promise<Ran> {
   const child = Bun.spawn([...command], {
     ...(env === undefined ? {} : { env }),
     stdin: Buffer.from(stdin),
