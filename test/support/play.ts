@@ -20,6 +20,7 @@ export interface PodView {
 export class Play implements AsyncDisposable {
   readonly #folder: OwnFolder;
   readonly #env: Record<string, string>;
+  readonly #ips = new Map<string, readonly string[]>();
 
   private constructor(folder: OwnFolder) {
     this.#folder = folder;
@@ -85,8 +86,10 @@ export class Play implements AsyncDisposable {
 
   /** The pod's address of one family. */
   async ip(pod: string, family: 4 | 6): Promise<string> {
-    const found = (await this.pods()).find((one) => `${one.namespace}/${one.name}` === pod);
-    const ip = found?.ips.find((one) => one.includes(":") === (family === 6));
+    // They keep it for as long as they live, and asking takes a third of a second.
+    if (!this.#ips.has(pod))
+      for (const one of await this.pods()) this.#ips.set(`${one.namespace}/${one.name}`, one.ips);
+    const ip = this.#ips.get(pod)?.find((one) => one.includes(":") === (family === 6));
     if (ip === undefined) throw new Error(`${pod} has no IPv${family} address`);
     return ip;
   }
