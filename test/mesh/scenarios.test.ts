@@ -238,11 +238,14 @@ c.on("data", (d) => (got += d)); c.on("end", () => setTimeout(() => c.end(${body
   test("53: a closed port is a reset for the client, with its reason at both ends", async () => {
     let code = 0;
     const host = await play.ip("mesh/server", family);
-    const grown = await play.growth("mesh/client", "outbound failed-connect", async () => {
-      code = (await play.exec("mesh/client", "app", tcpClient(host, 4444, `"x"`, false))).code;
+    const outbound = await play.growth("mesh/client", "outbound failed-connect", async () => {
+      const inbound = await play.growth("mesh/server", "inbound failed-connect", async () => {
+        code = (await play.exec("mesh/client", "app", tcpClient(host, 4444, `"x"`, false))).code;
+      });
+      expect(inbound).toBe(1);
     });
     expect(code).toBe(3);
-    expect(grown).toBe(1);
+    expect(outbound).toBe(1);
   });
 
   test("own ports of the mesh are refused through the mesh", async () => {
