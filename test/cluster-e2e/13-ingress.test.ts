@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ClusterNamespace, eventually, type Manifest, run } from "../support/cluster.ts";
-import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
+import { cleanUp, holds, holdsInNode, Mesh, prepare } from "../support/mesh.ts";
 import { app, podOf, server, service } from "../support/mesh-apps.ts";
 import { certificate } from "../support/openssl.ts";
 
@@ -121,8 +121,7 @@ holds("past the edge the backend is out of reach from outside", async () => {
   expect(tried.stderr).toMatch(/exit code (7|52|56)/);
 });
 
-holds("the machine beside the cluster reaches the site too", async () => {
-  if (mesh.local === undefined) return;
+holdsInNode("the machine beside the cluster reaches the site too", async () => {
   const target = await edge.get("service/nginx", ".spec.clusterIP");
   expect(await run(browse(target, "from the machine"))).toContain("from the machine");
 });

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, test } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { capture } from "./capture.ts";
-import { Cluster, type ClusterNamespace, command, LocalCluster } from "./cluster.ts";
+import { Cluster, type ClusterNamespace, command, LocalCluster, type LocalNode } from "./cluster.ts";
 import { OPERATOR, SCENARIO_LABEL, SYSTEM } from "./names.ts";
 
 const OPERATOR_PODS = "app.kubernetes.io/component=operator";
@@ -37,6 +37,12 @@ export class Mesh {
   /** The cluster of `make cluster-up`, whose node can be entered; undefined for another one. */
   get local(): LocalCluster | undefined {
     return this.cluster instanceof LocalCluster ? this.cluster : undefined;
+  }
+
+  /** Its node, for tests that `holdsInNode`. Throws when it cannot be entered. */
+  get node(): LocalNode {
+    if (this.local === undefined) throw new Error("only the node of make cluster-up can be entered");
+    return this.local.node;
   }
 
   /** A namespace whose pods are meshed; `mode` is its label. */
@@ -159,6 +165,9 @@ export function holds(name: string, body: () => Promise<void>, timeout = 120_000
 export function holdsIf(able: boolean): typeof holds {
   return able ? holds : (name) => test.skip(name, () => {});
 }
+
+/** `holds` where the node can be entered: on the cluster of `make cluster-up`. */
+export const holdsInNode = holdsIf((await Cluster.find()) instanceof LocalCluster);
 
 /** As `beforeAll`, with what `holds` keeps. */
 export function prepare(body: () => Promise<void>, timeout = 120_000): void {
