@@ -1,7 +1,7 @@
 /** Nobody who calls notices that something is replaced: servers, clients, replicas of the operator, sidecars. */
 import { expect } from "bun:test";
-import { type ClusterNamespace, eventually, type LocalCluster } from "../support/cluster.ts";
-import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
+import { type ClusterNamespace, eventually, type LocalNode } from "../support/cluster.ts";
+import { cleanUp, holds, holdsInNode, Mesh, prepare } from "../support/mesh.ts";
 import { app, deployment, podOf, server, service } from "../support/mesh-apps.ts";
 import { OPERATOR, SYSTEM } from "../support/names.ts";
 
@@ -146,16 +146,14 @@ holds(
   240_000,
 );
 
-holds(
+holdsInNode(
   "a sidecar killed for want of memory comes back, and its pod with it",
   async () => {
-    const local = mesh.local;
-    if (local === undefined) return;
     const victim = "victim";
     await space.apply(podOf(victim, server()), service(victim));
     await space.ready([victim]);
     await eventually(() => space.exec("load", "curl", "-sS", "--fail", "-m", "5", `http://${victim}/`));
-    await exhaustMemory(local, (await proxyStatus(victim)).containerID);
+    await exhaustMemory(mesh.node, (await proxyStatus(victim)).containerID);
     const status = await eventually(async () => {
       const now = await proxyStatus(victim);
       return now.restartCount > 0 && now.ready ? now : undefined;
@@ -194,7 +192,7 @@ async function proxyStatus(pod: string): Promise<ContainerStatus> {
  * In the container's own memory group a process eats what is left of its limit; the sidecar is marked as the one that the kernel
  * shall kill for it.
  */
-async function exhaustMemory({ node }: LocalCluster, containerId: string): Promise<void> {
+async function exhaustMemory(node: LocalNode, containerId: string): Promise<void> {
   const id = containerId.replace("containerd://", "");
   const script = `set -e
     pid=$(ctr -n k8s.io tasks ls | awk '$1 == "${id}" { print $2 }')

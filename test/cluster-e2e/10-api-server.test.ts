@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { type ClusterNamespace, eventually, type Manifest } from "../support/cluster.ts";
 import { install } from "../support/install.ts";
-import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
+import { cleanUp, holds, holdsInNode, Mesh, prepare } from "../support/mesh.ts";
 import { app, curl, deployment, podOf, server, service, url } from "../support/mesh-apps.ts";
 
 let mesh: Mesh;
@@ -20,12 +20,11 @@ cleanUp(async () => {
   await space?.[Symbol.asyncDispose]();
 });
 
-holds(
+holdsInNode(
   "an API server that was killed is back, and everything resumes",
   async () => {
-    if (mesh.local === undefined) return;
     const before = await restarts();
-    await mesh.local.node.crash("kube-apiserver");
+    await mesh.node.crash("kube-apiserver");
     await eventually(() => mesh.cluster.kubectl(["get", "--raw", "/readyz"]), 60_000);
     // Injection, certificates and discovery of what is new; a change of what was known.
     await space.apply(deployment("later", server()), service("later"));

@@ -5,7 +5,7 @@ import * as grpc from "@grpc/grpc-js";
 import { bearer, csrPem, unary } from "../../src/testkit/operator-stage.ts";
 import { METHODS } from "../../src/wire/index.ts";
 import { type ClusterNamespace, eventually, firstLine } from "../support/cluster.ts";
-import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
+import { cleanUp, holds, holdsInNode, Mesh, prepare } from "../support/mesh.ts";
 import { app, podOf } from "../support/mesh-apps.ts";
 import { SYSTEM } from "../support/names.ts";
 
@@ -112,9 +112,8 @@ holds("the token of a pod that was deleted is refused", async () => {
   );
 });
 
-holds("a token that has expired is refused, well signed as it is", async () => {
-  if (mesh.local === undefined) return;
-  const key = createPrivateKey(await mesh.local.node.run("cat", "/run/cluster/state/pki/service-accounts.key"));
+holdsInNode("a token that has expired is refused, well signed as it is", async () => {
+  const key = createPrivateKey(await mesh.node.run("cat", "/run/cluster/state/pki/service-accounts.key"));
   const [header = "", payload = ""] = (await token("default", "caller")).split(".");
   const again = (change: object): string => {
     const claims = { ...(JSON.parse(Buffer.from(payload, "base64url").toString()) as object), ...change };

@@ -1,12 +1,13 @@
 /** The demo as a stranger runs it: every step holds, twice in a row, within a minute, and nothing of it stays. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeEach, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { machine, processes, ROOT, sh, TULLE } from "../support/machine.ts";
+import { OwnFolder } from "../support/own-folder.ts";
 
 /** Not the default one: a play of somebody else may have that. */
-const state = join(tmpdir(), `tulle-play-demo-${process.pid}`, "play");
+const folder = new OwnFolder("tulle-play-demo-");
+const state = join(folder.path, "tulle", "play");
 const env = { ...process.env, TULLE_STATE_DIR: state } as Record<string, string>;
 let before = "";
 beforeEach(() => {
@@ -17,6 +18,8 @@ afterEach(() => {
   expect(processes(state)).toEqual([]);
   expect(existsSync(join(state, ".."))).toBe(false);
 });
+
+afterAll(() => folder[Symbol.dispose]());
 
 test.each(["first", "second"])("every step of `make demo` holds, the %s time", () => {
   const began = Date.now();

@@ -3,26 +3,16 @@
  * file system unpacked from the archive and nothing else. Needs root.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import {
-  cpSync,
-  lstatSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, lstatSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { ROOT } from "../support/machine.ts";
+import { OwnFolder } from "../support/own-folder.ts";
 import { Archive, sha256, tar } from "./archive.ts";
 
-const ROOT = join(import.meta.dir, "../..");
 const FILE = join(ROOT, "dist/tulle-image.tar");
-const work = mkdtempSync(join(tmpdir(), "tulle-image-"));
+const folder = new OwnFolder("tulle-image-");
+const work = folder.path;
 const rootfs = join(work, "rootfs");
 let archive: Archive;
 let containers = 0;
@@ -34,7 +24,7 @@ beforeAll(async () => {
   await archive.unpack(rootfs);
 }, 120_000);
 
-afterAll(() => rmSync(work, { recursive: true, force: true }));
+afterAll(() => folder[Symbol.dispose]());
 
 interface ContainerOptions {
   /** The image's own unless told. */
@@ -73,7 +63,7 @@ async function run(args: readonly string[], options: ContainerOptions = {}) {
   writeFileSync(join(bundle, "config.json"), JSON.stringify(spec));
   // crun refuses the hybrid layout of cgroups even when told to leave cgroups alone: show it the unified one.
   const show = "if [ -d /sys/fs/cgroup ]; then mount -n -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null || :; fi";
-  const crun = `exec crun --cgroup-manager=disabled run --bundle ${bundle} ${id}`;
+  const crun = `exec crun --cgroup-manager=disabled --root=${join(work, "crun")} run --bundle ${bundle} ${id}`;
   const command = ["unshare", "--mount", "sh", "-c", `${show}; ${crun}`];
   const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 60_000 });
   const [stdout, stderr, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
@@ -130,11 +120,11 @@ describe("the archive", () => {
     );
     for (const file of copied)
       expect(ignore.some((line) => line === `!${file}` || line.startsWith(`!${file}`))).toBeTrue();
-    const folder = join(work, "context");
-    mkdirSync(folder);
-    for (const file of copied) cpSync(join(ROOT, file), join(folder, file), { recursive: true });
-    symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
-    const built = Bun.spawnSync([join(folder, "scripts/build.sh")], { cwd: folder, stdout: "pipe", stderr: "pipe" });
+    const context = join(work, "context");
+    mkdirSync(context);
+    for (const file of copied) cpSync(join(ROOT, file), join(context, file), { recursive: true });
+    symlinkSync(join(ROOT, "node_modules"), join(context, "node_modules"));
+    const built = Bun.spawnSync([join(context, "scripts/build.sh")], { cwd: context, stdout: "pipe", stderr: "pipe" });
     expect({ status: built.exitCode, stderr: built.stderr.toString() }).toEqual({ status: 0, stderr: "" });
   });
 

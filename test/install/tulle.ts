@@ -1,9 +1,7 @@
 /** `dist/tulle` against the test cluster. */
-import { join } from "node:path";
 import { type Cluster, command } from "../support/cluster.ts";
+import { TULLE } from "../support/machine.ts";
 import type { ExecResult } from "../support/netns.ts";
-
-const BINARY = join(import.meta.dir, "../../dist/tulle");
 
 export interface CheckLine {
   readonly id: string;
@@ -19,7 +17,7 @@ export class Tulle {
   }
 
   try(...args: readonly string[]): Promise<ExecResult> {
-    return command(["env", `KUBECONFIG=${this.#cluster.kubeconfig}`, BINARY, ...args], { timeout: 110_000 });
+    return command(["env", `KUBECONFIG=${this.#cluster.kubeconfig}`, TULLE, ...args], { timeout: 110_000 });
   }
 
   /** Throws when it fails; answers both outputs. */

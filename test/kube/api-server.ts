@@ -2,9 +2,9 @@
  * A real etcd and kube-apiserver on loopback, without nodes, for a test that owns them. They are upstream's programs, built
  * by the project's cluster harness into `.cache/cluster/bin`; nothing is left when it is disposed.
  */
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import { OwnFolder } from "../support/own-folder.ts";
 import { makeCa, makeLeaf, makeTokenKey } from "./pki.ts";
 
 const KUBE = resolve(import.meta.dir, "../../.cache/cluster/bin/kube");
@@ -18,14 +18,16 @@ export interface ApiServerOptions {
 export class ApiServer implements AsyncDisposable {
   readonly folder: string;
   readonly port: number;
+  readonly #own: OwnFolder;
   readonly #flags: readonly string[];
   readonly #etcdPort: number;
   readonly #peerPort: number;
   #etcd: Bun.Subprocess | undefined;
   #server: Bun.Subprocess | undefined;
 
-  private constructor(folder: string, ports: readonly number[], flags: readonly string[]) {
-    this.folder = folder;
+  private constructor(own: OwnFolder, ports: readonly number[], flags: readonly string[]) {
+    this.#own = own;
+    this.folder = own.path;
     [this.port = 0, this.#etcdPort = 0, this.#peerPort = 0] = ports;
     this.#flags = flags;
   }
@@ -34,8 +36,9 @@ export class ApiServer implements AsyncDisposable {
   static async start(options: ApiServerOptions = {}): Promise<ApiServer> {
     if (!existsSync(KUBE))
       throw new Error(`${KUBE} is not built: run make cluster-build first (minutes), then make kube-check again`);
-    const folder = mkdtempSync(join(tmpdir(), "tulle-kube-"));
-    const server = new ApiServer(folder, freePorts(3), options.flags ?? []);
+    const own = new OwnFolder("tulle-kube-");
+    const folder = own.path;
+    const server = new ApiServer(own, freePorts(3), options.flags ?? []);
     try {
       makeCa(folder, "ca");
       makeCa(folder, "other-ca");
@@ -117,7 +120,7 @@ export class ApiServer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.down();
     await end(this.#etcd, "SIGKILL");
-    rmSync(this.folder, { recursive: true, force: true });
+    this.#own[Symbol.dispose]();
   }
 
   #spawn(name: string, args: readonly string[]): Bun.Subprocess {
@@ -129,6 +132,8 @@ export class ApiServer implements AsyncDisposable {
       stdout: "ignore",
       stderr: Bun.file(log),
       cwd: this.folder,
+      // By this its keeper knows it.
+      env: { ...process.env, TULLE_TEST_FOLDER: this.folder },
     });
   }
 

@@ -1,31 +1,10 @@
 /** Keys and certificates of a test's API server, made by openssl in a folder. */
 import { join } from "node:path";
+import { certificate } from "../support/openssl.ts";
 
 /** Makes `name.key` and `name.crt`; `openssl req` arguments decide what it is. */
 function request(folder: string, name: string, subject: string, ...more: string[]): void {
-  const done = Bun.spawnSync(
-    [
-      "openssl",
-      "req",
-      "-x509",
-      "-newkey",
-      "ec",
-      "-pkeyopt",
-      "ec_paramgen_curve:prime256v1",
-      "-nodes",
-      "-days",
-      "30",
-      "-subj",
-      subject,
-      "-keyout",
-      join(folder, `${name}.key`),
-      "-out",
-      join(folder, `${name}.crt`),
-      ...more,
-    ],
-    { stdout: "ignore", stderr: "pipe" },
-  );
-  if (!done.success) throw new Error(`openssl could not make ${name}: ${done.stderr.toString()}`);
+  certificate({ key: join(folder, `${name}.key`), crt: join(folder, `${name}.crt`) }, subject, ...more);
 }
 
 export function makeCa(folder: string, name: string): void {

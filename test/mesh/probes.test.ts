@@ -3,8 +3,8 @@
  * same port refuses everybody who comes in plaintext.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { resolve } from "node:path";
 import { namespace } from "../support/apps.ts";
+import { TULLE } from "../support/machine.ts";
 import { Play, run } from "../support/play.ts";
 
 /** HTTP on 8080: `/break` makes `/ready` fail; every request is logged. TCP on 9000, gRPC health on 9090. */
@@ -62,7 +62,7 @@ let play: Play;
 
 beforeAll(async () => {
   const byHand = await run(
-    [resolve(import.meta.dir, "../../dist/tulle"), "inject", "-"],
+    [TULLE, "inject", "-"],
     undefined,
     JSON.stringify(probed("byhand", { startupProbe: ready, readinessProbe: ready })),
   );

@@ -8,7 +8,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { namespace, pod, SERVER, service, serviceAccount, tcpClient } from "../support/apps.ts";
-import { Play, run } from "../support/play.ts";
+import { certificate } from "../support/openssl.ts";
+import { Play } from "../support/play.ts";
 
 const PORTS = { http: [80, 8080], banner: [9000, 9000], hash: [9001, 9001], first: [9002, 9002] } as const;
 let play: Play;
@@ -39,6 +40,16 @@ const bracket = (host: string) => (host.includes(":") ? `[${host}]` : host);
 const curl = (from: string, host: string, port: number, body = "hello") =>
   play.exec(from, "app", ["curl", "-sS", "-g", "--max-time", "10", "-d", body, `http://${bracket(host)}:${port}/`]);
 
+/** openssl's TLS client on the node, to the mesh's port of a pod. */
+const tlsClient = (host: string, flags: readonly string[], stdin = "") => {
+  const target = ["-connect", `${bracket(host)}:15008`, "-alpn", "h2"];
+  return play.node(["timeout", "5", "openssl", "s_client", ...target, ...flags], stdin);
+};
+
+/** What a name resolves to in the client's container, as getent prints it. */
+const lookup = async (name: string, family: 4 | 6) =>
+  (await play.exec("mesh/client", "app", ["getent", `ahostsv${family}`, name])).stdout;
+
 /** The client's and the server's word on one successful meshed request. */
 async function meshed(host: string, port: number): Promise<void> {
   let answer = "";
@@ -55,13 +66,9 @@ async function meshed(host: string, port: number): Promise<void> {
 
 describe.each([4, 6] as const)("interception over IPv%d", (family) => {
   test("1: a connection to a cluster IP is captured and carried by mTLS", async () => {
-    const looked = await play.exec("mesh/client", "app", [
-      "getent",
-      family === 4 ? "ahostsv4" : "ahostsv6",
-      "server.mesh.svc.cluster.local",
-    ]);
+    const looked = await lookup("server.mesh.svc.cluster.local", family);
     const vip =
-      looked.stdout
+      looked
         .split("\n")
         .find((line) => line.includes("STREAM"))
         ?.split(/\s+/)[0] ?? "";
@@ -74,12 +81,8 @@ describe.each([4, 6] as const)("interception over IPv%d", (family) => {
   });
 
   test("3: a connection to a headless name is captured and carried by mTLS", async () => {
-    const looked = await play.exec("mesh/client", "app", [
-      "getent",
-      family === 4 ? "ahostsv4" : "ahostsv6",
-      "headless.mesh.svc.cluster.local",
-    ]);
-    expect(looked.stdout.split(/\s+/)[0]).toBe(await play.ip("mesh/server", family));
+    const looked = await lookup("headless.mesh.svc.cluster.local", family);
+    expect(looked.split(/\s+/)[0]).toBe(await play.ip("mesh/server", family));
     await meshed(family === 4 ? "headless" : await play.ip("mesh/server", 6), 8080);
   });
 
@@ -145,18 +148,7 @@ describe.each([4, 6] as const)("interception over IPv%d", (family) => {
 
   test("6: port 15008 is not redirected: TLS answers on it", async () => {
     const host = await play.ip("mesh/server", family);
-    const shown = await play.node([
-      "timeout",
-      "5",
-      "openssl",
-      "s_client",
-      "-connect",
-      `${bracket(host)}:15008`,
-      "-alpn",
-      "h2",
-      "-tls1_3",
-      "-showcerts",
-    ]);
+    const shown = await tlsClient(host, ["-tls1_3", "-showcerts"]);
     expect(shown.stdout).toContain("BEGIN CERTIFICATE");
   });
 
@@ -246,11 +238,14 @@ c.on("data", (d) => (got += d)); c.on("end", () => setTimeout(() => c.end(${body
   test("53: a closed port is a reset for the client, with its reason at both ends", async () => {
     let code = 0;
     const host = await play.ip("mesh/server", family);
-    const grown = await play.growth("mesh/client", "outbound failed-connect", async () => {
-      code = (await play.exec("mesh/client", "app", tcpClient(host, 4444, `"x"`, false))).code;
+    const outbound = await play.growth("mesh/client", "outbound failed-connect", async () => {
+      const inbound = await play.growth("mesh/server", "inbound failed-connect", async () => {
+        code = (await play.exec("mesh/client", "app", tcpClient(host, 4444, `"x"`, false))).code;
+      });
+      expect(inbound).toBe(1);
     });
     expect(code).toBe(3);
-    expect(grown).toBe(1);
+    expect(outbound).toBe(1);
   });
 
   test("own ports of the mesh are refused through the mesh", async () => {
@@ -270,21 +265,7 @@ describe.each([4, 6] as const)("identity over IPv%d", (family) => {
       return reasons.reduce((total, reason) => total + (counts.get(`inbound ${reason}`) ?? 0), 0);
     };
     const before = await sum();
-    const got = await play.node(
-      [
-        "timeout",
-        "5",
-        "openssl",
-        "s_client",
-        "-connect",
-        `${bracket(host)}:15008`,
-        "-alpn",
-        "h2",
-        "-ign_eof",
-        ...flags,
-      ],
-      "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    );
+    const got = await tlsClient(host, ["-ign_eof", ...flags], "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     expect(got.stdout + got.stderr).toMatch(/alert|reset|errno|closed|error/i);
     let grown = 0;
     for (const deadline = Date.now() + 3000; grown === 0 && Date.now() < deadline; ) grown = (await sum()) - before;
@@ -299,31 +280,10 @@ describe.each([4, 6] as const)("identity over IPv%d", (family) => {
   test("37: a peer of another authority is refused, though it carries the right name", async () => {
     const folder = mkdtempSync(join(tmpdir(), "tulle-other-ca-"));
     try {
-      const made = await run([
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "1",
-        "-keyout",
-        join(folder, "key.pem"),
-        "-out",
-        join(folder, "cert.pem"),
-        "-subj",
-        "/O=other",
-        "-addext",
-        "subjectAltName=URI:spiffe://cluster.local/ns/mesh/sa/default",
-      ]);
-      expect(made.code).toBe(0);
-      await handshake(
-        ["-tls1_3", "-cert", join(folder, "cert.pem"), "-key", join(folder, "key.pem")],
-        ["refused-untrusted"],
-      );
+      const files = { key: join(folder, "key.pem"), crt: join(folder, "cert.pem") };
+      const name = "subjectAltName=URI:spiffe://cluster.local/ns/mesh/sa/default";
+      certificate(files, "/O=other", "-addext", name);
+      await handshake(["-tls1_3", "-cert", files.crt, "-key", files.key], ["refused-untrusted"]);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -1,15 +1,14 @@
 /** What a container cannot do to the machine, nor to its own sidecar. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { until } from "../support/machine.ts";
-import { PlayFolder, simplePod } from "../support/play-folder.ts";
+import { eachInFolder, type PlayFolder, simplePod } from "../support/play-folder.ts";
 
 let play: PlayFolder;
-beforeEach(() => {
-  play = new PlayFolder();
+eachInFolder((folder) => {
+  play = folder;
 });
-afterEach(() => play[Symbol.asyncDispose]());
 
 const running = () => until("the pod", () => play.tulle("get", "pods").stdout.includes("Running"));
 

@@ -1,20 +1,16 @@
 /** `tulle play` in real namespaces: the example of the notes, its commands, and that nothing is left however it ends. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { machine, ROOT, sh, TULLE, until } from "../support/machine.ts";
-import { PlayFolder, simplePod } from "../support/play-folder.ts";
+import { eachInFolder, type PlayFolder, simplePod } from "../support/play-folder.ts";
 
 let play: PlayFolder;
 let before = "";
 
-beforeEach(() => {
-  before = machine();
-  play = new PlayFolder();
-});
-afterEach(async () => {
-  await play[Symbol.asyncDispose]();
-  expect(machine()).toBe(before);
+eachInFolder((folder, machineBefore) => {
+  play = folder;
+  before = machineBefore;
 });
 
 const running = (name = "Running") => until("the pod", () => play.tulle("get", "pods").stdout.includes(name));

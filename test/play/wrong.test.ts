@@ -1,20 +1,13 @@
 /** What is wrong in the input (exit code 2) or in the machine (exit code 1): one clear message, and nothing half-made. */
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { machine, sh, TULLE, until } from "../support/machine.ts";
-import { PlayFolder, simplePod } from "../support/play-folder.ts";
+import { sh, TULLE, until } from "../support/machine.ts";
+import { eachInFolder, type PlayFolder, simplePod } from "../support/play-folder.ts";
 
 let play: PlayFolder;
-let before = "";
-
-beforeEach(() => {
-  before = machine();
-  play = new PlayFolder();
-});
-afterEach(async () => {
-  await play[Symbol.asyncDispose]();
-  expect(machine()).toBe(before);
+eachInFolder((folder) => {
+  play = folder;
 });
 
 const sleeping = simplePod("a", ["sleep", "600"]);

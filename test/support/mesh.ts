@@ -5,16 +5,17 @@
 import { afterAll, beforeAll, test } from "bun:test";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { Cluster, type ClusterNamespace, command, eventually, LocalCluster } from "./cluster.ts";
+import { capture } from "./capture.ts";
+import { Cluster, type ClusterNamespace, command, LocalCluster, type LocalNode } from "./cluster.ts";
 import { OPERATOR, SCENARIO_LABEL, SYSTEM } from "./names.ts";
 
 const OPERATOR_PODS = "app.kubernetes.io/component=operator";
 const ARTEFACTS = join(import.meta.dir, "../../artefacts");
 /**
- * TCP without what the cluster's own components say to each other, and the packet that ends a capture. On loopback the kubelet
- * and containerd pass on what `kubectl exec` sends and prints: that is no wire.
+ * TCP without what the cluster's own components say to each other. On loopback the kubelet and containerd pass on what `kubectl
+ * exec` sends and prints: that is no wire.
  */
-const CAPTURE_FILTER = "(tcp or udp port 9) and not net 127.0.0.0/8 and not port 6443 and not port 10250";
+const CAPTURE_FILTER = "(tcp and not net 127.0.0.0/8 and not port 6443 and not port 10250)";
 
 export class Mesh {
   readonly cluster: Cluster;
@@ -36,6 +37,12 @@ export class Mesh {
   /** The cluster of `make cluster-up`, whose node can be entered; undefined for another one. */
   get local(): LocalCluster | undefined {
     return this.cluster instanceof LocalCluster ? this.cluster : undefined;
+  }
+
+  /** Its node, for tests that `holdsInNode`. Throws when it cannot be entered. */
+  get node(): LocalNode {
+    if (this.local === undefined) throw new Error("only the node of make cluster-up can be entered");
+    return this.local.node;
   }
 
   /** A namespace whose pods are meshed; `mode` is its label. */
@@ -135,40 +142,18 @@ export class Mesh {
       return undefined;
     }
     const { node } = this.local;
-    const program = `echo "pid $$" >&2; exec timeout -s INT 110 tcpdump -i any -U --immediate-mode -s 0 -w - '${CAPTURE_FILTER}'`;
-    const dump = Bun.spawn(node.command("sh", "-c", program), { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-    let packets = "";
-    let said = "";
-    const reading = [
-      follow(dump.stdout, (text) => {
-        packets += text;
-      }),
-      follow(dump.stderr, (text) => {
-        said += text;
-      }),
-    ];
-    try {
-      await eventually(async () => (said.includes("listening on") ? true : undefined), 10_000);
-      await act();
-      // A packet of our own ends it: what crossed the node before has been seen by then.
-      const last = `last-packet-${crypto.randomUUID()}`;
-      await node.run("bash", "-c", `echo ${last} >/dev/udp/${node.address.ipv4}/9`);
-      await eventually(async () => (packets.includes(last) ? true : undefined), 10_000);
-    } finally {
-      const pid = /^pid (\d+)$/m.exec(said)?.[1];
-      if (pid !== undefined) await command(node.command("kill", "-INT", pid));
-      await Promise.all([dump.exited, ...reading]);
-    }
-    return packets;
+    const way = {
+      address: node.address.ipv4,
+      spawn: (argv: readonly string[]) =>
+        Bun.spawn(node.command(...argv), { stdin: "ignore", stdout: "pipe", stderr: "pipe" }),
+      run: (argv: readonly string[]) => command(node.command(...argv)),
+    };
+    return capture(way, CAPTURE_FILTER, act);
   }
 
   async #scrape(namespace: string, pod: string, port: number): Promise<string> {
     return this.cluster.kubectl(["get", "--raw", `/api/v1/namespaces/${namespace}/pods/${pod}:${port}/proxy/metrics`]);
   }
-}
-
-async function follow(stream: ReadableStream<Uint8Array>, take: (text: string) => void): Promise<void> {
-  for await (const chunk of stream) take(Buffer.from(chunk).toString("latin1"));
 }
 
 /** A test that keeps logs, events and descriptions of its namespaces and of the operator under artefacts/ when it fails. */
@@ -180,6 +165,9 @@ export function holds(name: string, body: () => Promise<void>, timeout = 120_000
 export function holdsIf(able: boolean): typeof holds {
   return able ? holds : (name) => test.skip(name, () => {});
 }
+
+/** `holds` where the node can be entered: on the cluster of `make cluster-up`. */
+export const holdsInNode = holdsIf((await Cluster.find()) instanceof LocalCluster);
 
 /** As `beforeAll`, with what `holds` keeps. */
 export function prepare(body: () => Promise<void>, timeout = 120_000): void {

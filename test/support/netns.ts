@@ -220,3 +220,4 @@ function isTestProcess(pid: string): boolean {
 process.on("exit", () => {
   for (const namespace of live) namespace[Symbol.dispose]();
 });
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => process.exit(1));

@@ -1,11 +1,13 @@
 /** A state directory and manifests of one test's own, and the plays that it started: all gone at its end. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { afterEach, beforeEach, expect } from "bun:test";
+import { readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { processes, type Ran, sh, TULLE, until } from "./machine.ts";
+import { machine, processes, type Ran, sh, TULLE, until } from "./machine.ts";
+import { OwnFolder } from "./own-folder.ts";
 
 export class PlayFolder implements AsyncDisposable {
-  readonly path = mkdtempSync(join(tmpdir(), "tulle-play-"));
+  readonly #folder = new OwnFolder("tulle-play-");
+  readonly path = this.#folder.path;
   readonly env = { ...process.env, TULLE_STATE_DIR: join(this.path, "state") } as Record<string, string>;
   readonly #running: Bun.Subprocess[] = [];
 
@@ -47,8 +49,23 @@ export class PlayFolder implements AsyncDisposable {
     // One that was detached is no child.
     if (this.processes().length > 0) this.tulle("stop");
     await until("every process to be gone", () => this.processes().length === 0);
-    rmSync(this.path, { recursive: true, force: true });
+    this.#folder[Symbol.dispose]();
   }
+}
+
+/** Gives each test of a file a folder, after which the machine is as it was before, which `take` learns too. */
+export function eachInFolder(take: (folder: PlayFolder, before: string) => void): void {
+  let folder: PlayFolder;
+  let before = "";
+  beforeEach(() => {
+    before = machine();
+    folder = new PlayFolder();
+    take(folder, before);
+  });
+  afterEach(async () => {
+    await folder[Symbol.asyncDispose]();
+    expect(machine()).toBe(before);
+  });
 }
 
 /** A pod with one container. */

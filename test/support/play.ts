@@ -1,21 +1,13 @@
 /**
  * A running play for scenarios: starts the built binary in the background with a state directory of its own, asks it
- * through its own command line, and takes everything away when disposed, also after a failure.
+ * through its own command line, and takes everything away when disposed, also after a failure, or when the
+ * test process ends without that.
  */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
-
-const BINARY = resolve(import.meta.dir, "../../dist/tulle");
-
-/** Everything that crosses the node, as a stream of packets. */
-const TCPDUMP = "tcpdump -i any -U --immediate-mode -s 0 -w - 'tcp or udp port 20999'";
-
-export interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+import { existsSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { capture } from "./capture.ts";
+import { type Ran, TULLE } from "./machine.ts";
+import { OwnFolder } from "./own-folder.ts";
 
 /** What `tulle get pods -A -o json` says of one pod. */
 export interface PodView {
@@ -26,20 +18,21 @@ export interface PodView {
 }
 
 export class Play implements AsyncDisposable {
-  readonly #folder: string;
+  readonly #folder: OwnFolder;
   readonly #env: Record<string, string>;
+  readonly #ips = new Map<string, readonly string[]>();
 
-  private constructor(folder: string) {
+  private constructor(folder: OwnFolder) {
     this.#folder = folder;
-    this.#env = { ...process.env, TULLE_STATE_DIR: join(folder, "state") } as Record<string, string>;
+    this.#env = { ...process.env, TULLE_STATE_DIR: join(folder.path, "state") } as Record<string, string>;
   }
 
   /** Starts the objects (JSON is YAML) and returns when every pod is ready. */
   static async start(objects: readonly object[], flags: readonly string[] = []): Promise<Play> {
-    if (!existsSync(BINARY)) throw new Error("dist/tulle is missing: run `make build` first");
+    if (!existsSync(TULLE)) throw new Error("dist/tulle is missing: run `make build` first");
     if (process.geteuid?.() !== 0) throw new Error("these scenarios make network namespaces: run them as root");
-    const play = new Play(mkdtempSync(join(tmpdir(), "tulle-scenario-")));
-    const manifest = join(play.#folder, "manifest.yaml");
+    const play = new Play(new OwnFolder("tulle-scenario-"));
+    const manifest = join(play.#folder.path, "manifest.yaml");
     writeFileSync(manifest, objects.map((object) => JSON.stringify(object)).join("\n---\n"));
     const started = await play.tulle(["play", "--detach", "--egress", "none", ...flags, manifest]);
     if (started.code !== 0) {
@@ -50,18 +43,18 @@ export class Play implements AsyncDisposable {
   }
 
   /** Runs the binary with these arguments against this play. */
-  async tulle(args: readonly string[], stdin = ""): Promise<Outcome> {
-    return run([BINARY, ...args], this.#env, stdin);
+  async tulle(args: readonly string[], stdin = ""): Promise<Ran> {
+    return run([TULLE, ...args], this.#env, stdin);
   }
 
   /** Runs a command in a container; `pod` is `namespace/name`. */
-  exec(pod: string, container: string, command: readonly string[]): Promise<Outcome> {
+  exec(pod: string, container: string, command: readonly string[]): Promise<Ran> {
     const [namespace, name] = split(pod);
     return this.tulle(["exec", "-n", namespace, name, "-c", container, "--", ...command]);
   }
 
   /** Runs a command in the namespaces of the node. */
-  node(command: readonly string[], stdin = ""): Promise<Outcome> {
+  node(command: readonly string[], stdin = ""): Promise<Ran> {
     return this.tulle(["exec", "--node", "--", ...command], stdin);
   }
 
@@ -72,7 +65,7 @@ export class Play implements AsyncDisposable {
 
   /** Starts the binary with these arguments against this play. */
   spawn(args: readonly string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
-    return Bun.spawn([BINARY, ...args], {
+    return Bun.spawn([TULLE, ...args], {
       env: this.#env,
       stdin: "ignore",
       stdout: "pipe",
@@ -93,8 +86,10 @@ export class Play implements AsyncDisposable {
 
   /** The pod's address of one family. */
   async ip(pod: string, family: 4 | 6): Promise<string> {
-    const found = (await this.pods()).find((one) => `${one.namespace}/${one.name}` === pod);
-    const ip = found?.ips.find((one) => one.includes(":") === (family === 6));
+    // They keep it for as long as they live, and asking takes a third of a second.
+    if (!this.#ips.has(pod))
+      for (const one of await this.pods()) this.#ips.set(`${one.namespace}/${one.name}`, one.ips);
+    const ip = this.#ips.get(pod)?.find((one) => one.includes(":") === (family === 6));
     if (ip === undefined) throw new Error(`${pod} has no IPv${family} address`);
     return ip;
   }
@@ -130,35 +125,25 @@ export class Play implements AsyncDisposable {
     }
   }
 
-  /** Everything that crosses the node while `act` runs, as raw capture bytes (Latin-1). */
-  async capture(act: () => Promise<unknown>): Promise<string> {
-    const dump = this.spawnOnNode(["sh", "-c", `echo "pid $$" >&2; exec timeout -s INT 20 ${TCPDUMP}`]);
-    const packets = new Response(dump.stdout).arrayBuffer();
-    let ready = "";
-    const reader = dump.stderr.getReader();
-    while (!ready.includes("listening on")) {
-      const { value, done } = await reader.read();
-      if (done) throw new Error(`tcpdump did not start: ${ready}`);
-      ready += new TextDecoder().decode(value);
-    }
-    await act();
-    // One more packet, and then the end: what was sent before it has been seen.
-    await Bun.sleep(300);
-    // `timeout` passes the signal on.
-    const end = await this.node(["kill", "-INT", /^pid (\d+)$/m.exec(ready)?.[1] ?? ""]);
-    if (end.code !== 0) dump.kill();
-    return Buffer.from(await packets).toString("latin1");
+  /** All TCP that crosses the node while `act` runs, as the bytes of the packets (Latin-1). */
+  capture(act: () => Promise<unknown>): Promise<string> {
+    const way = {
+      address: "127.0.0.1",
+      spawn: (command: readonly string[]) => this.spawnOnNode(command),
+      run: (command: readonly string[]) => this.node(command),
+    };
+    return capture(way, "tcp", act);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     const stopped = await this.tulle(["stop"]);
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#folder[Symbol.dispose]();
     if (stopped.code !== 0) throw new Error(`play did not stop: ${stopped.stderr}`);
   }
 }
 
 /** Runs a command on the machine. */
-export async function run(command: readonly string[], env?: Record<string, string>, stdin = ""): Promise<Outcome> {
+export async function run(command: readonly string[], env?: Record<string, string>, stdin = ""): Promise<Ran> {
   const child = Bun.spawn([...command], {
     ...(env === undefined ? {} : { env }),
     stdin: Buffer.from(stdin),

@@ -2,11 +2,11 @@
  * A pod and the world outside it, as two namespaces with a cable between: what capture needs to be tried in, without a
  * proxy and without a cluster.
  */
-import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { symlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { Arrival } from "./listener.ts";
 import { cable, type ExecOptions, type ExecResult, NetworkNamespace } from "./netns.ts";
+import { OwnFolder } from "./own-folder.ts";
 
 export const POD_V4 = "10.77.0.9";
 export const POD_V6 = "fd77::9";
@@ -92,7 +92,8 @@ export async function dial(
 
 /** A folder to be used as PATH that holds only these programs of the machine. */
 export class ProgramFolder implements Disposable {
-  readonly path = mkdtempSync(join(tmpdir(), "tulle-test-path-"));
+  readonly #folder = new OwnFolder("tulle-test-path-");
+  readonly path = this.#folder.path;
 
   constructor(programs: readonly string[]) {
     for (const program of programs) {
@@ -108,7 +109,7 @@ export class ProgramFolder implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    rmSync(this.path, { recursive: true, force: true });
+    this.#folder[Symbol.dispose]();
   }
 }
 
