@@ -4,6 +4,7 @@ import { KubeClient, type KubeObject } from "../kube/index.ts";
 import { FakeApiServer } from "../testkit/fake-api-server.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
 import type { Cluster, Progress } from "./cluster.ts";
+import { probeInjection } from "./injection-probe.ts";
 import { install, planUpgrade } from "./install.ts";
 import { waitUntilReady } from "./readiness.ts";
 import { uninstall } from "./uninstall.ts";
@@ -141,6 +142,25 @@ describe("installing", () => {
         message: expect.stringContaining("0 of 2 replicas are up to date"),
       }),
     );
+  });
+});
+
+describe("trying injection", () => {
+  const refused = (message: string) => () => ({ status: 403, body: { reason: "Forbidden", code: 403, message } });
+
+  test("takes a refusal of Pod Security for what the injector added as its work", async () => {
+    api.intercept = refused('violates PodSecurity "baseline": container "tulle-init" must not include "NET_ADMIN"');
+    expect((await probeInjection(cluster, "demo")).outcome).toBe("injected");
+  });
+
+  test("takes a refusal of the strict policy as a pod that was not injected", async () => {
+    api.intercept = refused("ValidatingAdmissionPolicy 'tulle-strict' denied request: the injector did not answer");
+    expect((await probeInjection(cluster, "demo")).outcome).toBe("not-injected");
+  });
+
+  test("does not know what another refusal means", async () => {
+    api.intercept = refused("exceeded quota");
+    expect((await probeInjection(cluster, "demo")).outcome).toBe("unknown");
   });
 });
 
