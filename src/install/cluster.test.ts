@@ -227,6 +227,16 @@ describe("uninstalling", () => {
     expect(deletions()).toEqual([]);
   });
 
+  test("touches nothing when another namespace holds the mesh, even with --roll", async () => {
+    await installed();
+    meshedWeb();
+    await expect(uninstall({ ...cluster, namespace: "other" }, { ...OPTIONS, roll: true }, progress)).rejects.toThrow(
+      expect.objectContaining({ code: "other-namespace" }),
+    );
+    expect(deletions()).toEqual([]);
+    expect(lines).toEqual([]);
+  });
+
   test("with --roll lets plaintext in, then unlabels, then restarts, each after the webhook is gone", async () => {
     await installed();
     meshedWeb();

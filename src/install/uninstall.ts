@@ -5,6 +5,7 @@
 import { type Millis, OPERATOR_NAMES, TRUST_BUNDLE_CONFIG_MAP } from "../mesh/index.ts";
 import { type Cluster, find, list, type Progress, remove } from "./cluster.ts";
 import { InstallError } from "./errors.ts";
+import { findInstallation, mayTouch } from "./installation.ts";
 import { meshedPods, withControllers } from "./meshed.ts";
 import { CONFIG_MAPS, LEASES, NAMESPACES, nameOf, resourceOf, SECRETS } from "./objects.ts";
 import { operatorPods } from "./readiness.ts";
@@ -24,8 +25,12 @@ export interface UninstallOptions {
 const JUDGES = ["MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"];
 const LOOK_EVERY: Millis = 500;
 
-/** Safe to repeat: what is gone already is no error. Throws `meshed-pods` before anything is touched, or after the roll. */
+/**
+ * Safe to repeat: what is gone already is no error. Throws `other-namespace` and `meshed-pods` before anything is touched, the
+ * latter after the roll too.
+ */
 export async function uninstall(cluster: Cluster, options: UninstallOptions, progress: Progress): Promise<void> {
+  mayTouch(cluster, await findInstallation(cluster));
   const meshed = await meshedPods(cluster);
   if (meshed.length > 0 && !options.roll) throw stillMeshed(await withControllers(cluster, meshed));
   const objects = everyObject(cluster.namespace);
