@@ -255,6 +255,18 @@ describe("uninstalling", () => {
     expect(api.storage.get("/api/v1/namespaces", undefined, "demo").metadata.labels).toEqual({});
   });
 
+  test("with --roll keeps plaintext let in until the last pod is out of the mesh", async () => {
+    await installed();
+    meshedWeb();
+    const modes: unknown[] = [];
+    api.storage.follow((event) => {
+      if (event.kind === PODS && event.type === "DELETED")
+        modes.push(api.storage.get("/api/v1/namespaces", undefined, "demo").metadata.labels?.["tulle.dev/mode"]);
+    });
+    await uninstall(cluster, { ...OPTIONS, roll: true }, progress);
+    expect(modes).toEqual(["permissive"]);
+  });
+
   test("with --roll stops before the operator when a meshed pod is made again by nobody", async () => {
     await installed();
     put("/api/v1/namespaces", undefined, "demo");

@@ -10,7 +10,7 @@ import { meshedPods, withControllers } from "./meshed.ts";
 import { CONFIG_MAPS, LEASES, NAMESPACES, nameOf, resourceOf, SECRETS } from "./objects.ts";
 import { operatorPods } from "./readiness.ts";
 import { everyObject, type Manifest } from "./render.ts";
-import { letPlaintextIn, restartMeshed, stillMeshed, unlabelNamespaces } from "./roll.ts";
+import { forgetModes, letPlaintextIn, restartMeshed, stillMeshed, unlabelNamespaces } from "./roll.ts";
 
 export interface UninstallOptions {
   /** Take the pods out of the mesh first; else meshed pods are a refusal. */
@@ -44,6 +44,7 @@ export async function uninstall(cluster: Cluster, options: UninstallOptions, pro
   if (options.roll) {
     await unlabelNamespaces(cluster, progress);
     await restartMeshed(cluster, progress, options.timeout);
+    await forgetModes(cluster, progress);
   }
   await removeAll(
     cluster,
