@@ -2,12 +2,13 @@
  * Takes everything away that Tulle made, in an order that can stop anywhere: what could refuse or change new pods goes first,
  * the operator next, what it wrote after it, so that nothing is made again.
  */
+import { LEASES } from "../kube/index.ts";
 import { type Millis, OPERATOR_NAMES, TRUST_BUNDLE_CONFIG_MAP } from "../mesh/index.ts";
 import { type Cluster, find, list, type Progress, remove } from "./cluster.ts";
 import { InstallError } from "./errors.ts";
 import { findInstallation, mayTouch } from "./installation.ts";
 import { meshedPods, withControllers } from "./meshed.ts";
-import { CONFIG_MAPS, LEASES, NAMESPACES, nameOf, resourceOf, SECRETS } from "./objects.ts";
+import { CONFIG_MAPS, isOurs, NAMESPACES, nameOf, resourceOf, SECRETS } from "./objects.ts";
 import { operatorPods } from "./readiness.ts";
 import { everyObject, type Manifest } from "./render.ts";
 import { forgetModes, letPlaintextIn, restartMeshed, stillMeshed, unlabelNamespaces } from "./roll.ts";
@@ -65,8 +66,7 @@ async function removeAll(cluster: Cluster, objects: readonly Manifest[], progres
   for (const object of objects) {
     const { namespace, name } = object.metadata;
     const of = resourceOf(object);
-    const there = await find(cluster, of, { namespace, name });
-    if (there?.metadata.labels?.["app.kubernetes.io/part-of"] !== "tulle") continue;
+    if (!isOurs(await find(cluster, of, { namespace, name }))) continue;
     progress.step(nameOf(object));
     await remove(cluster, of, { namespace, name });
     progress.done("deleted");
@@ -124,8 +124,7 @@ async function removeNamespace(
 ): Promise<void> {
   const { namespace } = cluster;
   const deadline = cluster.clock.now() + timeout;
-  const there = await find(cluster, NAMESPACES, { name: namespace });
-  if (there?.metadata.labels?.["app.kubernetes.io/part-of"] !== "tulle") return;
+  if (!isOurs(await find(cluster, NAMESPACES, { name: namespace }))) return;
   progress.step(`Namespace ${namespace}`);
   if (keepCa) return progress.done(`kept, with the CA in Secret ${OPERATOR_NAMES.caSecret}`);
   await remove(cluster, NAMESPACES, { name: namespace });
