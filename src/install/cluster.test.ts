@@ -3,9 +3,11 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { KubeClient, type KubeObject } from "../kube/index.ts";
 import { FakeApiServer } from "../testkit/fake-api-server.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
+import { takeSnapshot } from "./check/snapshot.ts";
 import type { Cluster, Progress } from "./cluster.ts";
 import { probeInjection } from "./injection-probe.ts";
 import { install, planUpgrade } from "./install.ts";
+import type { AccessReview } from "./objects.ts";
 import { waitUntilReady } from "./readiness.ts";
 import { uninstall } from "./uninstall.ts";
 
@@ -143,6 +145,22 @@ describe("installing", () => {
       }),
     );
   });
+});
+
+test("asks for rights in the operator's namespace alone, where the kind has one", async () => {
+  const asked = new Map<string, string | undefined>();
+  api.intercept = ({ path, body }) => {
+    if (path === "/version") return { status: 200, body: { gitVersion: "v1.34.1", major: "1", minor: "34" } };
+    if (path.endsWith("/v1")) return { status: 200, body: { resources: [] } };
+    if (!path.endsWith("/selfsubjectaccessreviews")) return undefined;
+    const { resource, namespace } = (body as AccessReview).spec.resourceAttributes;
+    asked.set(resource, namespace);
+    return undefined;
+  };
+  await takeSnapshot(cluster, "0.1.0");
+  expect(asked.get("deployments")).toBe(NS);
+  expect(asked.has("clusterroles")).toBeTrue();
+  expect(asked.get("clusterroles")).toBeUndefined();
 });
 
 describe("trying injection", () => {

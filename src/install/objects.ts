@@ -129,7 +129,12 @@ export interface PolicyBinding extends KubeObject {
 
 export interface AccessReview extends KubeObject {
   readonly spec: {
-    readonly resourceAttributes: { readonly verb: string; readonly group: string; readonly resource: string };
+    readonly resourceAttributes: {
+      readonly verb: string;
+      readonly group: string;
+      readonly resource: string;
+      readonly namespace?: string;
+    };
   };
   readonly status?: { readonly allowed: boolean };
 }
