@@ -11,7 +11,7 @@ import { hasSidecar, type Pod } from "../objects.ts";
 import { podTrouble, rolloutMissing } from "../readiness.ts";
 import { type Check, type Finding, fail, pass, some, warn } from "./finding.ts";
 import { type Snapshot, see } from "./snapshot.ts";
-import { isStrict, meshMode, namespaceLabels, wantedPods } from "./wanted.ts";
+import { isStrict, meshedPods, meshMode, namespaceLabels, wantedPods } from "./wanted.ts";
 
 const DAY = 86_400_000;
 /** A root is rotated in weeks, not in hours. */
@@ -197,7 +197,7 @@ function versions(snapshot: Snapshot): readonly Finding[] {
   const installed = see(snapshot.operator)?.metadata.labels?.["app.kubernetes.io/version"];
   if (installed === undefined) return [];
   const images = new Set(operatorPods(snapshot).flatMap((pod) => pod.spec.containers.map((one) => one.image ?? "")));
-  const others = wantedPods(snapshot).filter((pod) => {
+  const others = meshedPods(snapshot).filter((pod) => {
     const injected = pod.metadata.annotations?.[INJECTED_ANNOTATION];
     return injected !== undefined && injected !== installed;
   });
@@ -247,29 +247,27 @@ function expiry(snapshot: Snapshot): readonly Finding[] {
 }
 
 function sidecars(snapshot: Snapshot): readonly Finding[] {
-  return wantedPods(snapshot)
-    .filter((pod) => hasSidecar(pod.spec))
-    .flatMap((pod): Finding[] => {
-      const { namespace, name } = pod.metadata;
-      const statuses = pod.status?.initContainerStatuses ?? [];
-      const init = statuses.find((one) => one.name === INIT_CONTAINER)?.state;
-      const exit = init?.terminated?.exitCode ?? 0;
-      if (exit !== 0 || init?.waiting?.reason === "CrashLoopBackOff")
-        return [
-          fail(
-            `${INIT_CONTAINER} of ${namespace}/${name} fails`,
-            `kubectl logs -n ${namespace} ${name} -c ${INIT_CONTAINER}; if it says no-kernel-support: --set injection.legacyIptables=true`,
-          ),
-        ];
-      const waiting = statuses.find((one) => one.name === PROXY_CONTAINER)?.state?.waiting?.reason;
-      if (waiting === undefined || waiting === "PodInitializing" || waiting === "ContainerCreating") return [];
+  return meshedPods(snapshot).flatMap((pod): Finding[] => {
+    const { namespace, name } = pod.metadata;
+    const statuses = pod.status?.initContainerStatuses ?? [];
+    const init = statuses.find((one) => one.name === INIT_CONTAINER)?.state;
+    const exit = init?.terminated?.exitCode ?? 0;
+    if (exit !== 0 || init?.waiting?.reason === "CrashLoopBackOff")
       return [
         fail(
-          `${PROXY_CONTAINER} of ${namespace}/${name}: ${waiting}`,
-          `kubectl logs -n ${namespace} ${name} -c ${PROXY_CONTAINER}`,
+          `${INIT_CONTAINER} of ${namespace}/${name} fails`,
+          `kubectl logs -n ${namespace} ${name} -c ${INIT_CONTAINER}; if it says no-kernel-support: --set injection.legacyIptables=true`,
         ),
       ];
-    });
+    const waiting = statuses.find((one) => one.name === PROXY_CONTAINER)?.state?.waiting?.reason;
+    if (waiting === undefined || waiting === "PodInitializing" || waiting === "ContainerCreating") return [];
+    return [
+      fail(
+        `${PROXY_CONTAINER} of ${namespace}/${name}: ${waiting}`,
+        `kubectl logs -n ${namespace} ${name} -c ${PROXY_CONTAINER}`,
+      ),
+    ];
+  });
 }
 
 function ownBundle({ bundles, namespace }: Snapshot): string | undefined {

@@ -320,6 +320,12 @@ describe("a mesh that is installed", () => {
     expect(said("unmeshed-pods", { pods: [{ ...pod("x"), ...change }] })[0]).toBe("pass");
   });
 
+  test("looks at a meshed pod of a namespace without label too", () => {
+    const failing = { name: "tulle-init", state: { terminated: { exitCode: 1 } } };
+    const pods = [{ ...pod("web", {}, SIDECAR), status: { initContainerStatuses: [failing] } }];
+    expect(said("sidecars", { pods, namespaces: [namespace("demo")] })[0]).toBe("fail");
+  });
+
   test("finds an init container that fails, with the hint at legacy iptables", () => {
     const failing = { name: "tulle-init", state: { terminated: { exitCode: 1 } } };
     const pods = [{ ...pod("web", {}, SIDECAR), status: { initContainerStatuses: [failing] } }];
