@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import {
   INIT_CONTAINER,
   INJECTED_ANNOTATION,
+  type Millis,
   OPERATOR_NAMES,
   PROXY_CONTAINER,
   ROOT_CERTIFICATE_FILE,
@@ -196,7 +197,10 @@ function versions(snapshot: Snapshot): readonly Finding[] {
   const { version } = snapshot;
   const installed = see(snapshot.operator)?.metadata.labels?.["app.kubernetes.io/version"];
   if (installed === undefined) return [];
-  const images = new Set(operatorPods(snapshot).flatMap((pod) => pod.spec.containers.map((one) => one.image ?? "")));
+  // Others may put containers of their own beside it.
+  const images = new Set(
+    operatorPods(snapshot).map(({ spec }) => spec.containers.find(({ name }) => name === "operator")?.image ?? ""),
+  );
   const others = meshedPods(snapshot).filter((pod) => {
     const injected = pod.metadata.annotations?.[INJECTED_ANNOTATION];
     return injected !== undefined && injected !== installed;
@@ -232,18 +236,26 @@ function versions(snapshot: Snapshot): readonly Finding[] {
 function expiry(snapshot: Snapshot): readonly Finding[] {
   const bundle = ownBundle(snapshot);
   if (bundle === undefined) return [noBundle(snapshot)];
-  const roots = [...bundle.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(
-    ([pem]) => new X509Certificate(pem),
-  );
-  const last = Math.max(...roots.map((root) => root.validToDate.getTime()));
+  const pems = bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const ends = pems.flatMap((pem) => endOf(pem) ?? []);
+  if (ends.length === 0) return [fail("the trust bundle holds no certificate", "See the operator's log.")];
+  const last = Math.max(...ends);
   const days = Math.floor((last - snapshot.now) / DAY);
-  if (roots.length === 0) return [fail("the trust bundle holds no certificate", "See the operator's log.")];
   const until = new Date(last).toISOString().slice(0, 10);
   const fix = "See docs/install.md, The CA.";
   if (last <= snapshot.now) return [fail(`the newest root ran out on ${until}`, fix)];
   return last - snapshot.now < EXPIRES_SOON
     ? [warn(`the newest root runs out on ${until}, in ${days} days`, fix)]
     : [pass(`until ${until}`)];
+}
+
+/** Undefined for what is no certificate: somebody else may have written into the ConfigMap. */
+function endOf(pem: string): Millis | undefined {
+  try {
+    return new X509Certificate(pem).validToDate.getTime();
+  } catch {
+    return undefined;
+  }
 }
 
 function sidecars(snapshot: Snapshot): readonly Finding[] {
