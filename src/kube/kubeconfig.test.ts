@@ -113,6 +113,17 @@ test("refuses impersonation that it would get wrong, rather than act with other 
   expect(one.headers).toEqual({ "impersonate-user": "jane" });
 });
 
+test("takes a file in which another user than the context's asks for such impersonation", async () => {
+  const file = write("c", {
+    ...config("a", { token: "abc" }),
+    users: [
+      { name: "a", user: { token: "abc" } },
+      { name: "b", user: { as: "root", "as-groups": ["g"] } },
+    ],
+  });
+  expect(await authorization(file)).toBe("Bearer abc");
+});
+
 test("sends tokens and passwords; a token with a line break is refused without being shown", async () => {
   expect(await authorization(write("a", config("a", { token: "abc" })))).toBe("Bearer abc");
   expect(await authorization(write("b", config("a", { username: "u", password: "p" })))).toBe("Basic dTpw");
