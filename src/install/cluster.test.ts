@@ -285,6 +285,25 @@ describe("uninstalling", () => {
     expect(modes).toEqual(["permissive"]);
   });
 
+  test("with --roll reads a controller once, however long its pods take", async () => {
+    await installed();
+    meshedWeb();
+    put(PODS, "demo", "slow", { spec: SIDECAR });
+    let looks = 0;
+    const sleep = async (span: number) => {
+      await cluster.sleep(span);
+      looks += 1;
+      if (looks === 5) api.storage.delete(PODS, "demo", "slow");
+    };
+    const slow = api.storage.get(PODS, "demo", "slow");
+    const { ownerReferences } = api.storage.get(PODS, "demo", "web-1-a").metadata;
+    api.storage.update(PODS, "demo", "slow", { ...slow, metadata: { ...slow.metadata, ownerReferences } } as never);
+    await uninstall({ ...cluster, sleep }, { ...OPTIONS, roll: true }, progress);
+    expect(looks).toBeGreaterThan(4);
+    const reads = api.requests.filter((one) => one.method === "GET" && one.path.endsWith("/replicasets/web-1"));
+    expect(reads.length).toBe(1);
+  });
+
   test("with --roll stops before the operator when a meshed pod is made again by nobody", async () => {
     await installed();
     put("/api/v1/namespaces", undefined, "demo");

@@ -56,15 +56,15 @@ export async function restartMeshed(cluster: Cluster, progress: Progress, timeou
     if (problem !== undefined) progress.note(problem);
   }
   if (owned.length === 0) return;
+  const bare = new Set(owned.filter((one) => one.controller === undefined).map(({ pod }) => pod.metadata.uid));
   const deadline = cluster.clock.now() + timeout;
   progress.step("meshed pods");
   for (;;) {
     const left = await meshedPods(cluster);
     if (left.length === 0) break;
     // What nobody makes again never goes by itself: no reason to wait once only such are left.
-    const rest = await withControllers(cluster, left);
-    const hopeless = rest.every(({ controller }) => controller === undefined);
-    if (hopeless || cluster.clock.now() >= deadline) throw stillMeshed(rest);
+    const hopeless = left.every(({ metadata }) => bare.has(metadata.uid));
+    if (hopeless || cluster.clock.now() >= deadline) throw stillMeshed(await withControllers(cluster, left));
     progress.step("meshed pods", `${left.length} left`);
     await cluster.sleep(LOOK_EVERY);
   }
