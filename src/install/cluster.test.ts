@@ -147,6 +147,26 @@ describe("installing", () => {
   });
 });
 
+test("does not say that injection works when it could not be tried", async () => {
+  await install(cluster, {}, progress);
+  const change = (kind: string, namespace: string | undefined, name: string, fields: object) =>
+    api.storage.update(kind, namespace, name, { ...api.storage.get(kind, namespace, name), ...fields } as never);
+  change("/apis/apps/v1/deployments", NS, "tulle-operator", {
+    status: { observedGeneration: 99, replicas: 2, updatedReplicas: 2, availableReplicas: 2 },
+  });
+  put("/api/v1/configmaps", NS, "tulle-trust-bundle");
+  change("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", undefined, "tulle-injector", {
+    webhooks: [{ name: "a", clientConfig: { caBundle: "AAAA" } }],
+  });
+  api.intercept = ({ method, path }) =>
+    method === "POST" && path.endsWith("/pods")
+      ? { status: 403, body: { reason: "Forbidden", code: 403, message: "exceeded quota" } }
+      : undefined;
+  await waitUntilReady(cluster, progress, 5_000);
+  expect(lines).toContain("webhook certificate: trusted");
+  expect(lines.at(-1)).toContain("exceeded quota");
+});
+
 test("asks for rights in the operator's namespace alone, where the kind has one", async () => {
   const asked = new Map<string, string | undefined>();
   api.intercept = ({ path, body }) => {
