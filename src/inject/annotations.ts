@@ -7,6 +7,7 @@ import {
   MODE_LABEL,
   ORIGINAL_ANNOTATION,
   parseCidr,
+  SKIP_INBOUND_PORTS_ANNOTATION,
 } from "../mesh/index.ts";
 import { InjectError } from "./errors.ts";
 import type { JsonObject } from "./json.ts";
@@ -40,7 +41,7 @@ export const ANNOTATIONS = {
     read: (text) => (text === "strict" ? text : undefined),
   }),
   skipInboundPorts: annotation({
-    name: "tulle.dev/skip-inbound-ports",
+    name: SKIP_INBOUND_PORTS_ANNOTATION,
     allowed: PORTS_ALLOWED,
     example: "9100,8000-8010",
     text:

@@ -3,7 +3,7 @@ import { isKubeError, type KubeObject } from "../kube/index.ts";
 import { type Cluster, FIELD_MANAGER, find, type Progress, remove } from "./cluster.ts";
 import { type Difference, differences } from "./diff.ts";
 import { InstallError } from "./errors.ts";
-import { nameOf, resourceOf } from "./objects.ts";
+import { isOurs, nameOf, resourceOf } from "./objects.ts";
 import { everyObject, type Manifest } from "./render.ts";
 
 export type Change =
@@ -82,8 +82,7 @@ async function applyOne(cluster: Cluster, object: Manifest, dryRun: boolean): Pr
 async function withdraw(cluster: Cluster, object: Manifest, dryRun: boolean): Promise<boolean> {
   const of = resourceOf(object);
   const { namespace, name } = object.metadata;
-  const there = await find(cluster, of, { namespace, name });
-  if (there?.metadata.labels?.["app.kubernetes.io/part-of"] !== "tulle") return false;
+  if (!isOurs(await find(cluster, of, { namespace, name }))) return false;
   if (!dryRun) await remove(cluster, of, { namespace, name });
   return true;
 }

@@ -3,8 +3,11 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { KubeClient, type KubeObject } from "../kube/index.ts";
 import { FakeApiServer } from "../testkit/fake-api-server.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
+import { takeSnapshot } from "./check/snapshot.ts";
 import type { Cluster, Progress } from "./cluster.ts";
+import { probeInjection } from "./injection-probe.ts";
 import { install, planUpgrade } from "./install.ts";
+import type { AccessReview } from "./objects.ts";
 import { waitUntilReady } from "./readiness.ts";
 import { uninstall } from "./uninstall.ts";
 
@@ -144,6 +147,61 @@ describe("installing", () => {
   });
 });
 
+test("does not say that injection works when it could not be tried", async () => {
+  await install(cluster, {}, progress);
+  const change = (kind: string, namespace: string | undefined, name: string, fields: object) =>
+    api.storage.update(kind, namespace, name, { ...api.storage.get(kind, namespace, name), ...fields } as never);
+  change("/apis/apps/v1/deployments", NS, "tulle-operator", {
+    status: { observedGeneration: 99, replicas: 2, updatedReplicas: 2, availableReplicas: 2 },
+  });
+  put("/api/v1/configmaps", NS, "tulle-trust-bundle");
+  change("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", undefined, "tulle-injector", {
+    webhooks: [{ name: "a", clientConfig: { caBundle: "AAAA" } }],
+  });
+  api.intercept = ({ method, path }) =>
+    method === "POST" && path.endsWith("/pods")
+      ? { status: 403, body: { reason: "Forbidden", code: 403, message: "exceeded quota" } }
+      : undefined;
+  await waitUntilReady(cluster, progress, 5_000);
+  expect(lines).toContain("webhook certificate: trusted");
+  expect(lines.at(-1)).toContain("exceeded quota");
+});
+
+test("asks for rights in the operator's namespace alone, where the kind has one", async () => {
+  const asked = new Map<string, string | undefined>();
+  api.intercept = ({ path, body }) => {
+    if (path === "/version") return { status: 200, body: { gitVersion: "v1.34.1", major: "1", minor: "34" } };
+    if (path.endsWith("/v1")) return { status: 200, body: { resources: [] } };
+    if (!path.endsWith("/selfsubjectaccessreviews")) return undefined;
+    const { resource, namespace } = (body as AccessReview).spec.resourceAttributes;
+    asked.set(resource, namespace);
+    return undefined;
+  };
+  await takeSnapshot(cluster, "0.1.0");
+  expect(asked.get("deployments")).toBe(NS);
+  expect(asked.has("clusterroles")).toBeTrue();
+  expect(asked.get("clusterroles")).toBeUndefined();
+});
+
+describe("trying injection", () => {
+  const refused = (message: string) => () => ({ status: 403, body: { reason: "Forbidden", code: 403, message } });
+
+  test("takes a refusal of Pod Security for what the injector added as its work", async () => {
+    api.intercept = refused('violates PodSecurity "baseline": container "tulle-init" must not include "NET_ADMIN"');
+    expect((await probeInjection(cluster, "demo")).outcome).toBe("injected");
+  });
+
+  test("takes a refusal of the strict policy as a pod that was not injected", async () => {
+    api.intercept = refused("ValidatingAdmissionPolicy 'tulle-strict' denied request: the injector did not answer");
+    expect((await probeInjection(cluster, "demo")).outcome).toBe("not-injected");
+  });
+
+  test("does not know what another refusal means", async () => {
+    api.intercept = refused("exceeded quota");
+    expect((await probeInjection(cluster, "demo")).outcome).toBe("unknown");
+  });
+});
+
 describe("upgrading", () => {
   test("refuses where nothing is installed", async () => {
     await expect(planUpgrade(cluster, {}, false)).rejects.toThrow(expect.objectContaining({ code: "not-installed" }));
@@ -207,6 +265,16 @@ describe("uninstalling", () => {
     expect(deletions()).toEqual([]);
   });
 
+  test("touches nothing when another namespace holds the mesh, even with --roll", async () => {
+    await installed();
+    meshedWeb();
+    await expect(uninstall({ ...cluster, namespace: "other" }, { ...OPTIONS, roll: true }, progress)).rejects.toThrow(
+      expect.objectContaining({ code: "other-namespace" }),
+    );
+    expect(deletions()).toEqual([]);
+    expect(lines).toEqual([]);
+  });
+
   test("with --roll lets plaintext in, then unlabels, then restarts, each after the webhook is gone", async () => {
     await installed();
     meshedWeb();
@@ -223,6 +291,37 @@ describe("uninstalling", () => {
     expect(places).toEqual([...places].sort((a, b) => a - b));
     expect(Math.min(...places)).toBeGreaterThanOrEqual(0);
     expect(api.storage.get("/api/v1/namespaces", undefined, "demo").metadata.labels).toEqual({});
+  });
+
+  test("with --roll keeps plaintext let in until the last pod is out of the mesh", async () => {
+    await installed();
+    meshedWeb();
+    const modes: unknown[] = [];
+    api.storage.follow((event) => {
+      if (event.kind === PODS && event.type === "DELETED")
+        modes.push(api.storage.get("/api/v1/namespaces", undefined, "demo").metadata.labels?.["tulle.dev/mode"]);
+    });
+    await uninstall(cluster, { ...OPTIONS, roll: true }, progress);
+    expect(modes).toEqual(["permissive"]);
+  });
+
+  test("with --roll reads a controller once, however long its pods take", async () => {
+    await installed();
+    meshedWeb();
+    put(PODS, "demo", "slow", { spec: SIDECAR });
+    let looks = 0;
+    const sleep = async (span: number) => {
+      await cluster.sleep(span);
+      looks += 1;
+      if (looks === 5) api.storage.delete(PODS, "demo", "slow");
+    };
+    const slow = api.storage.get(PODS, "demo", "slow");
+    const { ownerReferences } = api.storage.get(PODS, "demo", "web-1-a").metadata;
+    api.storage.update(PODS, "demo", "slow", { ...slow, metadata: { ...slow.metadata, ownerReferences } } as never);
+    await uninstall({ ...cluster, sleep }, { ...OPTIONS, roll: true }, progress);
+    expect(looks).toBeGreaterThan(4);
+    const reads = api.requests.filter((one) => one.method === "GET" && one.path.endsWith("/replicasets/web-1"));
+    expect(reads.length).toBe(1);
   });
 
   test("with --roll stops before the operator when a meshed pod is made again by nobody", async () => {

@@ -1,6 +1,6 @@
 /** Whether a new pod would be injected now: asked of the API server itself, by a pod that is created in a dry run only. */
 import { isKubeError } from "../kube/index.ts";
-import { EXEMPT_NAMESPACES, INIT_CONTAINER, INJECT_LABEL } from "../mesh/index.ts";
+import { EXEMPT_NAMESPACES, INIT_CONTAINER, INJECT_LABEL, OPERATOR_NAMES } from "../mesh/index.ts";
 import { type Cluster, list } from "./cluster.ts";
 import { hasSidecar, NAMESPACES, PODS } from "./objects.ts";
 
@@ -46,6 +46,8 @@ export async function probeInjection(cluster: Cluster, namespace: string): Promi
       : { outcome: "not-injected", why: `a pod in namespace ${namespace} came back without a sidecar` };
   } catch (error) {
     if (!isKubeError(error, "forbidden", "invalid", "not-found")) throw error;
+    // Our own policy refuses in a strict namespace what the injector has left as it was.
+    if (error.message.includes(OPERATOR_NAMES.strictPolicy)) return { outcome: "not-injected", why: error.message };
     // Pod Security refused what the injector had added: the injector did its part.
     if (error.message.includes(INIT_CONTAINER)) return { outcome: "injected" };
     return { outcome: "unknown", why: error.message };

@@ -5,7 +5,7 @@ import { CHART_VERSION } from "./chart.ts";
 import { type Cluster, find, type Progress } from "./cluster.ts";
 import { InstallError } from "./errors.ts";
 import { findInstallation, mayWrite, readRecord, writeRecord } from "./installation.ts";
-import { NAMESPACES } from "./objects.ts";
+import { isOurs, NAMESPACES } from "./objects.ts";
 import { type Manifest, renderChart } from "./render.ts";
 import { mergeValues, type Values } from "./values/merge.ts";
 
@@ -72,6 +72,6 @@ async function objectsFor(cluster: Cluster, given: Values): Promise<readonly Man
     throw new InstallError("not-ready", `namespace ${cluster.namespace} is being deleted`, {
       hint: `Wait until it is gone (kubectl wait --for=delete namespace/${cluster.namespace}), then try again.`,
     });
-  const ours = there === undefined || there.metadata.labels?.["app.kubernetes.io/part-of"] === "tulle";
+  const ours = there === undefined || isOurs(there);
   return ours ? renderForApply(given, cluster.namespace) : renderChart(given, cluster.namespace);
 }

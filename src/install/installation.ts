@@ -27,16 +27,20 @@ export async function findInstallation(cluster: Cluster): Promise<Installation |
   };
 }
 
+/** Throws where another namespace holds the mesh: the objects without a namespace, and every trust bundle, are its own. */
+export function mayTouch(cluster: Cluster, found: Installation | undefined): void {
+  if (found === undefined || found.namespace === cluster.namespace) return;
+  throw new InstallError(
+    "other-namespace",
+    `Tulle is installed in namespace ${found.namespace}, and a cluster holds one mesh`,
+    { hint: `Use --namespace ${found.namespace}, or uninstall it there first.` },
+  );
+}
+
 /** Throws where this command must not write: another namespace holds the mesh, or Helm does. */
 export function mayWrite(cluster: Cluster, found: Installation | undefined): void {
-  if (found === undefined) return;
-  if (found.namespace !== cluster.namespace)
-    throw new InstallError(
-      "other-namespace",
-      `Tulle is installed in namespace ${found.namespace}, and a cluster holds one mesh`,
-      { hint: `Use --namespace ${found.namespace}, or uninstall it there first.` },
-    );
-  if (found.helmRelease !== undefined)
+  mayTouch(cluster, found);
+  if (found?.helmRelease !== undefined)
     throw new InstallError("helm-manages", `Tulle was installed by Helm, as release ${found.helmRelease}`, {
       hint: `Use helm upgrade ${found.helmRelease} --namespace ${found.namespace}: two hands on the same objects undo each other.`,
     });

@@ -129,7 +129,12 @@ export interface PolicyBinding extends KubeObject {
 
 export interface AccessReview extends KubeObject {
   readonly spec: {
-    readonly resourceAttributes: { readonly verb: string; readonly group: string; readonly resource: string };
+    readonly resourceAttributes: {
+      readonly verb: string;
+      readonly group: string;
+      readonly resource: string;
+      readonly namespace?: string;
+    };
   };
   readonly status?: { readonly allowed: boolean };
 }
@@ -141,7 +146,6 @@ export const PODS: Resource<Pod> = resource("v1", "Pod", "pods");
 export const SERVICES: Resource<Service> = resource("v1", "Service", "services");
 export const CONFIG_MAPS: Resource<ConfigMap> = resource("v1", "ConfigMap", "configmaps");
 export const SECRETS: Resource<Secret> = resource("v1", "Secret", "secrets");
-export const LEASES: Resource<KubeObject> = resource("coordination.k8s.io/v1", "Lease", "leases");
 export const DEPLOYMENTS: Resource<Workload> = resource("apps/v1", "Deployment", "deployments");
 export const REPLICA_SETS: Resource<Workload> = resource("apps/v1", "ReplicaSet", "replicasets");
 export const STATEFUL_SETS: Resource<Workload> = resource("apps/v1", "StatefulSet", "statefulsets");
@@ -223,6 +227,11 @@ export function hasSidecar({ initContainers = [] }: PodSpec): boolean {
 /** The pod will not run again. */
 export function isFinished({ status }: Pod): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
+}
+
+/** Made by the chart, by the operator or by this room: an object of another with the same name is left alone. */
+export function isOurs(object: KubeObject | undefined): boolean {
+  return object?.metadata.labels?.["app.kubernetes.io/part-of"] === "tulle";
 }
 
 /** `Deployment tulle-system/tulle-operator`. */

@@ -6,8 +6,8 @@ import { InstallError } from "./errors.ts";
 import { probeInjection, probeNamespace } from "./injection-probe.ts";
 import { CONFIG_MAPS, DEPLOYMENTS, MUTATING_WEBHOOKS, PODS, type Pod, type Workload } from "./objects.ts";
 
-/** Undefined when the step is done, else what it waits for. */
-type Look = (cluster: Cluster) => Promise<string | undefined>;
+/** What a step waits for; undefined when it is done, and `untold` when nobody can say whether it is. */
+type Look = (cluster: Cluster) => Promise<string | undefined | { readonly untold: string }>;
 
 const STEPS: readonly { readonly what: string; readonly done: string; readonly look: Look }[] = [
   { what: "operator", done: "ready", look: operatorMissing },
@@ -25,7 +25,10 @@ export async function waitUntilReady(cluster: Cluster, progress: Progress, timeo
     progress.step(what);
     for (;;) {
       const missing = await lookOnce(cluster, look);
-      if (missing === undefined) break;
+      if (typeof missing !== "string") {
+        progress.done(missing?.untold ?? done);
+        break;
+      }
       if (cluster.clock.now() >= deadline)
         throw new InstallError("not-ready", `${what} is not ready after ${Math.round(timeout / 1000)} s: ${missing}`, {
           hint: `See kubectl get pods -n ${cluster.namespace}, kubectl logs -n ${cluster.namespace} deploy/tulle-operator and tulle check. What was applied stays.`,
@@ -33,12 +36,11 @@ export async function waitUntilReady(cluster: Cluster, progress: Progress, timeo
       progress.step(what, missing);
       await cluster.sleep(LOOK_EVERY);
     }
-    progress.done(done);
   }
 }
 
 /** An API server that is busy or restarts is waited for. */
-async function lookOnce(cluster: Cluster, look: Look): Promise<string | undefined> {
+async function lookOnce(cluster: Cluster, look: Look): ReturnType<Look> {
   try {
     return await look(cluster);
   } catch (error) {
@@ -105,7 +107,8 @@ async function caBundleMissing(cluster: Cluster): Promise<string | undefined> {
   return without.length === 0 ? undefined : `the operator has not written the caBundle of ${without[0]?.name}`;
 }
 
-async function injectionMissing(cluster: Cluster): Promise<string | undefined> {
+async function injectionMissing(cluster: Cluster): ReturnType<Look> {
   const result = await probeInjection(cluster, await probeNamespace(cluster));
+  if (result.outcome === "unknown") return { untold: `unknown: a pod made to try it was refused: ${result.why}` };
   return result.outcome === "not-injected" ? result.why : undefined;
 }

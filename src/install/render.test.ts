@@ -207,10 +207,14 @@ describe("what the operator may do", () => {
   test("holds one Secret of its own namespace by name, and the making of one", () => {
     expect(about(rules("Role"), "secrets").map(({ verbs, resourceNames }) => ({ verbs, resourceNames }))).toEqual([
       { verbs: ["create"], resourceNames: undefined },
-      {
-        verbs: ["get", "list", "watch", "patch", "update"],
-        resourceNames: [OPERATOR_NAMES.caSecret],
-      },
+      { verbs: ["get"], resourceNames: [OPERATOR_NAMES.caSecret] },
+    ]);
+  });
+
+  test("holds one Lease by name, to read and to renew, and the making of one", () => {
+    expect(about(rules("Role"), "leases").map(({ verbs, resourceNames }) => ({ verbs, resourceNames }))).toEqual([
+      { verbs: ["create"], resourceNames: undefined },
+      { verbs: ["get", "update"], resourceNames: [OPERATOR_NAMES.lease] },
     ]);
   });
 
@@ -218,6 +222,7 @@ describe("what the operator may do", () => {
     const [make, ...named] = about(rules("ClusterRole"), "configmaps");
     expect(make?.verbs).toEqual(["create"]);
     expect(named.map((rule) => rule.resourceNames)).toEqual([[TRUST_BUNDLE_CONFIG_MAP]]);
+    expect(named.map((rule) => rule.verbs)).toEqual([["get", "list", "watch", "patch"]]);
   });
 
   test("holds evictions only when they are allowed", () => {

@@ -21,13 +21,22 @@ export async function letPlaintextIn(cluster: Cluster, progress: Progress): Prom
   progress.done(`let in, in ${namespaces.size} namespaces`);
 }
 
-/** Takes both labels from every namespace. The webhook must be gone. */
-export async function unlabelNamespaces(cluster: Cluster, progress: Progress): Promise<void> {
+/** Takes the label that asks for sidecars from every namespace. The webhook must be gone. */
+export function unlabelNamespaces(cluster: Cluster, progress: Progress): Promise<void> {
+  return unlabel(cluster, progress, INJECT_LABEL, "out of the mesh");
+}
+
+/** Takes the mode from every namespace. No pod may be meshed any more: a strict mesh would refuse plaintext again. */
+export function forgetModes(cluster: Cluster, progress: Progress): Promise<void> {
+  return unlabel(cluster, progress, MODE_LABEL, "has no mode any more");
+}
+
+async function unlabel(cluster: Cluster, progress: Progress, name: string, result: string): Promise<void> {
   for (const { metadata } of await list(cluster, NAMESPACES)) {
-    if (metadata.labels?.[INJECT_LABEL] === undefined && metadata.labels?.[MODE_LABEL] === undefined) continue;
+    if (metadata.labels?.[name] === undefined) continue;
     progress.step(`Namespace ${metadata.name}`);
-    await label(cluster, metadata.name, { [INJECT_LABEL]: null, [MODE_LABEL]: null });
-    progress.done("out of the mesh");
+    await label(cluster, metadata.name, { [name]: null });
+    progress.done(result);
   }
 }
 
@@ -47,15 +56,15 @@ export async function restartMeshed(cluster: Cluster, progress: Progress, timeou
     if (problem !== undefined) progress.note(problem);
   }
   if (owned.length === 0) return;
+  const bare = new Set(owned.filter((one) => one.controller === undefined).map(({ pod }) => pod.metadata.uid));
   const deadline = cluster.clock.now() + timeout;
   progress.step("meshed pods");
   for (;;) {
     const left = await meshedPods(cluster);
     if (left.length === 0) break;
     // What nobody makes again never goes by itself: no reason to wait once only such are left.
-    const rest = await withControllers(cluster, left);
-    const hopeless = rest.every(({ controller }) => controller === undefined);
-    if (hopeless || cluster.clock.now() >= deadline) throw stillMeshed(rest);
+    const hopeless = left.every(({ metadata }) => bare.has(metadata.uid));
+    if (hopeless || cluster.clock.now() >= deadline) throw stillMeshed(await withControllers(cluster, left));
     progress.step("meshed pods", `${left.length} left`);
     await cluster.sleep(LOOK_EVERY);
   }

@@ -2,14 +2,16 @@
  * Takes everything away that Tulle made, in an order that can stop anywhere: what could refuse or change new pods goes first,
  * the operator next, what it wrote after it, so that nothing is made again.
  */
+import { LEASES } from "../kube/index.ts";
 import { type Millis, OPERATOR_NAMES, TRUST_BUNDLE_CONFIG_MAP } from "../mesh/index.ts";
 import { type Cluster, find, list, type Progress, remove } from "./cluster.ts";
 import { InstallError } from "./errors.ts";
+import { findInstallation, mayTouch } from "./installation.ts";
 import { meshedPods, withControllers } from "./meshed.ts";
-import { CONFIG_MAPS, LEASES, NAMESPACES, nameOf, resourceOf, SECRETS } from "./objects.ts";
+import { CONFIG_MAPS, isOurs, NAMESPACES, nameOf, resourceOf, SECRETS } from "./objects.ts";
 import { operatorPods } from "./readiness.ts";
 import { everyObject, type Manifest } from "./render.ts";
-import { letPlaintextIn, restartMeshed, stillMeshed, unlabelNamespaces } from "./roll.ts";
+import { forgetModes, letPlaintextIn, restartMeshed, stillMeshed, unlabelNamespaces } from "./roll.ts";
 
 export interface UninstallOptions {
   /** Take the pods out of the mesh first; else meshed pods are a refusal. */
@@ -24,8 +26,12 @@ export interface UninstallOptions {
 const JUDGES = ["MutatingWebhookConfiguration", "ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"];
 const LOOK_EVERY: Millis = 500;
 
-/** Safe to repeat: what is gone already is no error. Throws `meshed-pods` before anything is touched, or after the roll. */
+/**
+ * Safe to repeat: what is gone already is no error. Throws `other-namespace` and `meshed-pods` before anything is touched, the
+ * latter after the roll too.
+ */
 export async function uninstall(cluster: Cluster, options: UninstallOptions, progress: Progress): Promise<void> {
+  mayTouch(cluster, await findInstallation(cluster));
   const meshed = await meshedPods(cluster);
   if (meshed.length > 0 && !options.roll) throw stillMeshed(await withControllers(cluster, meshed));
   const objects = everyObject(cluster.namespace);
@@ -39,6 +45,7 @@ export async function uninstall(cluster: Cluster, options: UninstallOptions, pro
   if (options.roll) {
     await unlabelNamespaces(cluster, progress);
     await restartMeshed(cluster, progress, options.timeout);
+    await forgetModes(cluster, progress);
   }
   await removeAll(
     cluster,
@@ -59,8 +66,7 @@ async function removeAll(cluster: Cluster, objects: readonly Manifest[], progres
   for (const object of objects) {
     const { namespace, name } = object.metadata;
     const of = resourceOf(object);
-    const there = await find(cluster, of, { namespace, name });
-    if (there?.metadata.labels?.["app.kubernetes.io/part-of"] !== "tulle") continue;
+    if (!isOurs(await find(cluster, of, { namespace, name }))) continue;
     progress.step(nameOf(object));
     await remove(cluster, of, { namespace, name });
     progress.done("deleted");
@@ -118,8 +124,7 @@ async function removeNamespace(
 ): Promise<void> {
   const { namespace } = cluster;
   const deadline = cluster.clock.now() + timeout;
-  const there = await find(cluster, NAMESPACES, { name: namespace });
-  if (there?.metadata.labels?.["app.kubernetes.io/part-of"] !== "tulle") return;
+  if (!isOurs(await find(cluster, NAMESPACES, { name: namespace }))) return;
   progress.step(`Namespace ${namespace}`);
   if (keepCa) return progress.done(`kept, with the CA in Secret ${OPERATOR_NAMES.caSecret}`);
   await remove(cluster, NAMESPACES, { name: namespace });

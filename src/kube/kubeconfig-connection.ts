@@ -18,8 +18,10 @@ export class KubeconfigConnection implements Connection {
 
   /** Throws `bad-config`. */
   constructor(Class: KubeConfigClass, files: readonly string[], context: string | undefined) {
-    this.#load = () => loadKubeconfig(Class, files, context);
-    this.#loaded = this.#load();
+    this.#loaded = loadKubeconfig(Class, files, context);
+    // Later readings keep to it: the current context may be another by then, whose credentials are for another server.
+    const chosen = this.#loaded.config.getCurrentContext();
+    this.#load = () => loadKubeconfig(Class, files, chosen);
     this.server = this.#loaded.server;
     this.namespace = this.#loaded.namespace;
     this.proxy = this.#loaded.proxy;

@@ -113,6 +113,29 @@ test("refuses impersonation that it would get wrong, rather than act with other 
   expect(one.headers).toEqual({ "impersonate-user": "jane" });
 });
 
+test("takes a file in which another user than the context's asks for such impersonation", async () => {
+  const file = write("c", {
+    ...config("a", { token: "abc" }),
+    users: [
+      { name: "a", user: { token: "abc" } },
+      { name: "b", user: { as: "root", "as-groups": ["g"] } },
+    ],
+  });
+  expect(await authorization(file)).toBe("Bearer abc");
+});
+
+test("keeps to the context of its beginning when another becomes the current one", async () => {
+  const a = config("a", { token: "for-a" }) as Record<string, object[]>;
+  const b = config("b", { token: "for-b" }) as Record<string, object[]>;
+  const both = Object.fromEntries(
+    ["clusters", "users", "contexts"].map((key) => [key, [...(a[key] ?? []), ...(b[key] ?? [])]]),
+  );
+  const connection = await open(write("both", { ...both, "current-context": "a" }));
+  write("both", { ...both, "current-context": "b" });
+  connection.refresh();
+  expect((await connection.credentials()).headers["authorization"]).toBe("Bearer for-a");
+});
+
 test("sends tokens and passwords; a token with a line break is refused without being shown", async () => {
   expect(await authorization(write("a", config("a", { token: "abc" })))).toBe("Bearer abc");
   expect(await authorization(write("b", config("a", { username: "u", password: "p" })))).toBe("Basic dTpw");

@@ -15,6 +15,8 @@ export type KubeConfigClass = new () => KubeConfig;
 export interface UserExtras {
   /** Bearer token in a file, read for every request (kubeconfig v1 `tokenFile`, which wins over `token`). */
   readonly tokenFile?: string;
+  /** A field that the library drops in silence, so that Tulle would act with other rights than the file asks for. */
+  readonly impersonation?: string;
 }
 
 export interface LoadedConfig {
@@ -56,14 +58,10 @@ export function loadKubeconfig(
   const user = config.getCurrentUser() ?? undefined;
   if (user === undefined && chosen.user)
     throw bad(files, `context ${chosen.name} names the user ${chosen.user}, which is not there`);
-  return {
-    config,
-    server,
-    namespace: chosen.namespace ?? "default",
-    proxy: cluster.proxyUrl,
-    user,
-    extras: (user === undefined ? undefined : extras.get(user.name)) ?? {},
-  };
+  const ofUser = (user === undefined ? undefined : extras.get(user.name)) ?? {};
+  if (ofUser.impersonation !== undefined)
+    throw bad(files, `asks for impersonation by ${ofUser.impersonation}, which Tulle does not do`);
+  return { config, server, namespace: chosen.namespace ?? "default", proxy: cluster.proxyUrl, user, extras: ofUser };
 }
 
 /** The first file that has a name wins, as in kubectl; the library alone would throw, and take the last context. */
@@ -102,12 +100,14 @@ interface RawUser {
 
 function extrasOf(raw: RawUser, file: string): UserExtras {
   const user = raw.user ?? {};
-  // Dropped in silence, these would make Tulle act with other rights than the file asks for.
-  for (const field of ["as-uid", "as-groups", "as-user-extra"])
-    if (user[field] !== undefined) throw bad([file], `asks for impersonation by ${field}, which Tulle does not do`);
+  const impersonation = ["as-uid", "as-groups", "as-user-extra"].find((field) => user[field] !== undefined);
   const tokenFile = user["tokenFile"];
-  if (typeof tokenFile !== "string" || tokenFile === "") return {};
-  return { tokenFile: isAbsolute(tokenFile) ? tokenFile : join(dirname(file), tokenFile) };
+  return {
+    ...(impersonation === undefined ? {} : { impersonation }),
+    ...(typeof tokenFile !== "string" || tokenFile === ""
+      ? {}
+      : { tokenFile: isAbsolute(tokenFile) ? tokenFile : join(dirname(file), tokenFile) }),
+  };
 }
 
 interface ExecPlugin {

@@ -4,6 +4,7 @@ import { FakeClock } from "../testkit/fake-clock.ts";
 import { MemoryLogger } from "../testkit/memory-logger.ts";
 import { requestsInFlight, settled } from "../testkit/requests-in-flight.ts";
 import { SeededRandom } from "../testkit/seeded-random.ts";
+import { until } from "../testkit/until.ts";
 import { KubeClient } from "./client.ts";
 import { cutNote, type EventObject, type Happening } from "./event.ts";
 import { EventRecorder, MOST_EVENTS } from "./recorder.ts";
@@ -88,6 +89,16 @@ test("what repeats is counted in one Event, written at most twice a minute", asy
   expect(events().length).toBe(3);
 });
 
+test("what is new does not wait for the turn of a series", async () => {
+  recorder.record(happening());
+  await pass(1500);
+  recorder.record(happening());
+  await pass(1500);
+  recorder.record(happening("api"));
+  await pass(1500);
+  expect(events().map((one) => one.regarding.name)).toEqual(["web", "api"]);
+});
+
 test("after a quiet while the same is a new Event, and nothing is kept", async () => {
   recorder.record(happening());
   await pass(1500);
@@ -132,6 +143,16 @@ test("flush writes at once what is waiting", async () => {
   recorder.record(happening());
   await recorder.flush();
   expect(events()).toMatchObject([{ series: { count: 2 } }]);
+});
+
+test("flush gives up when the server does not answer", async () => {
+  server.intercept = () => "hang";
+  for (const name of ["a", "b", "c"]) recorder.record(happening(name));
+  const flushed = recorder.flush();
+  await until(() => server.hanging === 1, "the first write");
+  clock.advance(5000);
+  await flushed;
+  expect(server.requests.length).toBe(1);
 });
 
 test("a note is cut to 1024 bytes, never through a character", () => {

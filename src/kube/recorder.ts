@@ -38,6 +38,8 @@ const SERIES_ENDS: Millis = 360_000;
 /** Writes in one round, so that a storm of Events is no storm of requests. */
 const MOST_WRITES = 25;
 const MOST_ATTEMPTS = 4;
+/** How long the last writes may take at the end of a process. */
+const FLUSH_TIMEOUT: Millis = 5000;
 
 /** One Event, or the series that it has become. */
 interface Entry {
@@ -60,6 +62,8 @@ export class EventRecorder implements Disposable {
   readonly #entries = new Map<string, Entry>();
   readonly #stop = new AbortController();
   #timer: Disposable | undefined;
+  /** When the timer fires. */
+  #due: Millis = 0;
   #round: Promise<void> | undefined;
 
   constructor(options: RecorderOptions) {
@@ -95,16 +99,18 @@ export class EventRecorder implements Disposable {
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     this.#bound();
-    this.#schedule(GATHER);
+    this.#schedule(Math.max(GATHER, entry.notBefore - now));
   }
 
-  /** Writes what is waiting, at the end of a process. */
+  /** Writes what is waiting, at the end of a process. Gives up after 5 s; then nothing is recorded any more. */
   async flush(): Promise<void> {
+    const limit = this.#options.clock.after(FLUSH_TIMEOUT, () => this.#stop.abort());
+    await this.#round;
     this.#timer?.[Symbol.dispose]();
     this.#timer = undefined;
-    await this.#round;
     for (const entry of this.#entries.values()) entry.notBefore = 0;
-    await this.#write(MOST_EVENTS);
+    await this.#begin(MOST_EVENTS);
+    limit[Symbol.dispose]();
   }
 
   /** Drops what is waiting; `flush` first. */
@@ -122,15 +128,26 @@ export class EventRecorder implements Disposable {
     }
   }
 
+  /** A series that waits for its turn must not hold back what is new. */
   #schedule(delay: Millis): void {
-    if (this.#timer !== undefined || this.#round !== undefined || this.#stop.signal.aborted) return;
+    if (this.#round !== undefined || this.#stop.signal.aborted) return;
+    const due = this.#options.clock.now() + delay;
+    if (this.#timer !== undefined && this.#due <= due) return;
+    this.#timer?.[Symbol.dispose]();
+    this.#due = due;
     this.#timer = this.#options.clock.after(delay, () => {
       this.#timer = undefined;
-      this.#round = this.#write(MOST_WRITES).finally(() => {
-        this.#round = undefined;
-        this.#next();
-      });
+      void this.#begin(MOST_WRITES);
     });
+  }
+
+  /** One round at a time. */
+  #begin(most: number): Promise<void> {
+    this.#round = this.#write(most).finally(() => {
+      this.#round = undefined;
+      this.#next();
+    });
+    return this.#round;
   }
 
   /** Sets the timer for what is still to be written, and forgets series that have ended. */

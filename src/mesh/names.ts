@@ -4,6 +4,8 @@
 export const INJECT_LABEL = "tulle.dev/inject";
 /** Namespace label and pod annotation: `strict` or `permissive`; a pod may only tighten. */
 export const MODE_LABEL = "tulle.dev/mode";
+/** Pod annotation: inbound ports that plaintext reaches past the proxy. */
+export const SKIP_INBOUND_PORTS_ANNOTATION = "tulle.dev/skip-inbound-ports";
 /** Pod annotation that the injector leaves: the version that injected it. */
 export const INJECTED_ANNOTATION = "tulle.dev/injected";
 /** Pod annotation that the injector leaves when it needs it: what `tulle uninject` has to put back. */

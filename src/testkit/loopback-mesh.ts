@@ -1,25 +1,14 @@
 /** A small mesh in one process: a fake operator, real proxies on loopback addresses, applications beside them. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { systemClock, systemRandom } from "../cli/system.ts";
 import { Authority, parseTrustDomain, type SpiffeId } from "../identity/index.ts";
-import {
-  type Clock,
-  ENV,
-  type Ip,
-  type Millis,
-  PORTS,
-  ROOT_CERTIFICATE_FILE,
-  serviceKey,
-  TOKEN_FILE,
-  type Workload,
-} from "../mesh/index.ts";
+import { type Clock, ENV, type Ip, type Millis, PORTS, type Workload } from "../mesh/index.ts";
 import { readConfig } from "../proxy/config.ts";
 import { Sidecar } from "../proxy/sidecar.ts";
+import { endpointOf, service, workload } from "./addresses.ts";
 import { FakeOperator } from "./fake-operator.ts";
 import { FakeOriginalDestination, loopbackAddress, loopbackPod } from "./fake-original-destination.ts";
+import { IdentityDirectory } from "./identity-directory.ts";
 import { MemoryLogger } from "./memory-logger.ts";
 
 export const TRUST_DOMAIN = parseTrustDomain("cluster.local");
@@ -125,20 +114,7 @@ export class LoopbackPod {
 
   /** What discovery says of it. */
   workload(changes: Partial<Workload> = {}): Workload {
-    return {
-      uid: `uid-${this.name}`,
-      name: this.name,
-      namespace: "shop",
-      serviceAccount: this.name,
-      trustDomain: TRUST_DOMAIN,
-      ips: [this.ip],
-      node: "node",
-      tunnel: "hbone",
-      healthy: true,
-      services: {},
-      authorizationPolicies: [],
-      ...changes,
-    };
+    return workload(this.name, [this.ip], changes);
   }
 
   /** `/metrics` as a scrape sees it. */
@@ -150,7 +126,7 @@ export class LoopbackPod {
 export class LoopbackMesh {
   readonly authority = makeAuthority();
   readonly operator = new FakeOperator(this.authority);
-  readonly #directory = mkdtempSync(join(tmpdir(), "tulle-test-"));
+  readonly #directories: IdentityDirectory[] = [];
   readonly #pods: LoopbackPod[] = [];
   readonly #servers: Server[] = [];
 
@@ -162,10 +138,9 @@ export class LoopbackMesh {
 
   /** A meshed pod that discovery knows; its proxy is not started. */
   pod(name: string, hbone?: number): LoopbackPod {
-    const directory = mkdtempSync(join(this.#directory, `${name}-`));
-    writeFileSync(join(directory, TOKEN_FILE), `shop/${name}\n`);
-    writeFileSync(join(directory, ROOT_CERTIFICATE_FILE), this.authority.bundle().pem());
-    const pod = new LoopbackPod(name, loopbackAddress(), directory, this.operator.port, hbone);
+    const directory = new IdentityDirectory(this.authority, `shop/${name}`);
+    this.#directories.push(directory);
+    const pod = new LoopbackPod(name, loopbackAddress(), directory.path, this.operator.port, hbone);
     this.#pods.push(pod);
     this.operator.addresses.push({ kind: "workload", workload: pod.workload() });
     return pod;
@@ -173,19 +148,15 @@ export class LoopbackMesh {
 
   /** The pod as an endpoint of a service with one port. */
   service(name: string, vip: Ip, port: number, targetPort: number, pods: readonly LoopbackPod[]): void {
-    const hostname = `${name}.shop.svc.cluster.local`;
-    const key = serviceKey("shop", hostname);
+    const added = service(name, [vip], port, targetPort);
     for (const pod of pods) {
       const index = this.operator.addresses.findIndex(
         (address) => address.kind === "workload" && address.workload.name === pod.name,
       );
-      const workload = pod.workload({ services: { [key]: [{ servicePort: port, targetPort }] } });
-      this.operator.addresses[index] = { kind: "workload", workload };
+      const changed = pod.workload({ services: endpointOf(added) });
+      this.operator.addresses[index] = { kind: "workload", workload: changed };
     }
-    this.operator.addresses.push({
-      kind: "service",
-      service: { name, namespace: "shop", hostname, vips: [vip], ports: [{ servicePort: port, targetPort }] },
-    });
+    this.operator.addresses.push({ kind: "service", service: added });
   }
 
   /** An application that listens. */
@@ -205,7 +176,7 @@ export class LoopbackMesh {
     await Promise.all(this.#pods.map((pod) => pod.stop()));
     for (const server of this.#servers) server.close();
     this.operator.stop();
-    rmSync(this.#directory, { recursive: true, force: true });
+    for (const directory of this.#directories) directory[Symbol.dispose]();
   }
 }
 

@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import {
   INIT_CONTAINER,
   INJECTED_ANNOTATION,
+  type Millis,
   OPERATOR_NAMES,
   PROXY_CONTAINER,
   ROOT_CERTIFICATE_FILE,
@@ -11,7 +12,7 @@ import { hasSidecar, type Pod } from "../objects.ts";
 import { podTrouble, rolloutMissing } from "../readiness.ts";
 import { type Check, type Finding, fail, pass, some, warn } from "./finding.ts";
 import { type Snapshot, see } from "./snapshot.ts";
-import { isStrict, meshMode, namespaceLabels, wantedPods } from "./wanted.ts";
+import { isStrict, meshedPods, meshMode, namespaceLabels, wantedPods } from "./wanted.ts";
 
 const DAY = 86_400_000;
 /** A root is rotated in weeks, not in hours. */
@@ -196,8 +197,11 @@ function versions(snapshot: Snapshot): readonly Finding[] {
   const { version } = snapshot;
   const installed = see(snapshot.operator)?.metadata.labels?.["app.kubernetes.io/version"];
   if (installed === undefined) return [];
-  const images = new Set(operatorPods(snapshot).flatMap((pod) => pod.spec.containers.map((one) => one.image ?? "")));
-  const others = wantedPods(snapshot).filter((pod) => {
+  // Others may put containers of their own beside it.
+  const images = new Set(
+    operatorPods(snapshot).map(({ spec }) => spec.containers.find(({ name }) => name === "operator")?.image ?? ""),
+  );
+  const others = meshedPods(snapshot).filter((pod) => {
     const injected = pod.metadata.annotations?.[INJECTED_ANNOTATION];
     return injected !== undefined && injected !== installed;
   });
@@ -232,12 +236,11 @@ function versions(snapshot: Snapshot): readonly Finding[] {
 function expiry(snapshot: Snapshot): readonly Finding[] {
   const bundle = ownBundle(snapshot);
   if (bundle === undefined) return [noBundle(snapshot)];
-  const roots = [...bundle.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(
-    ([pem]) => new X509Certificate(pem),
-  );
-  const last = Math.max(...roots.map((root) => root.validToDate.getTime()));
+  const pems = bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+  const ends = pems.flatMap((pem) => endOf(pem) ?? []);
+  if (ends.length === 0) return [fail("the trust bundle holds no certificate", "See the operator's log.")];
+  const last = Math.max(...ends);
   const days = Math.floor((last - snapshot.now) / DAY);
-  if (roots.length === 0) return [fail("the trust bundle holds no certificate", "See the operator's log.")];
   const until = new Date(last).toISOString().slice(0, 10);
   const fix = "See docs/install.md, The CA.";
   if (last <= snapshot.now) return [fail(`the newest root ran out on ${until}`, fix)];
@@ -246,30 +249,37 @@ function expiry(snapshot: Snapshot): readonly Finding[] {
     : [pass(`until ${until}`)];
 }
 
+/** Undefined for what is no certificate: somebody else may have written into the ConfigMap. */
+function endOf(pem: string): Millis | undefined {
+  try {
+    return new X509Certificate(pem).validToDate.getTime();
+  } catch {
+    return undefined;
+  }
+}
+
 function sidecars(snapshot: Snapshot): readonly Finding[] {
-  return wantedPods(snapshot)
-    .filter((pod) => hasSidecar(pod.spec))
-    .flatMap((pod): Finding[] => {
-      const { namespace, name } = pod.metadata;
-      const statuses = pod.status?.initContainerStatuses ?? [];
-      const init = statuses.find((one) => one.name === INIT_CONTAINER)?.state;
-      const exit = init?.terminated?.exitCode ?? 0;
-      if (exit !== 0 || init?.waiting?.reason === "CrashLoopBackOff")
-        return [
-          fail(
-            `${INIT_CONTAINER} of ${namespace}/${name} fails`,
-            `kubectl logs -n ${namespace} ${name} -c ${INIT_CONTAINER}; if it says no-kernel-support: --set injection.legacyIptables=true`,
-          ),
-        ];
-      const waiting = statuses.find((one) => one.name === PROXY_CONTAINER)?.state?.waiting?.reason;
-      if (waiting === undefined || waiting === "PodInitializing" || waiting === "ContainerCreating") return [];
+  return meshedPods(snapshot).flatMap((pod): Finding[] => {
+    const { namespace, name } = pod.metadata;
+    const statuses = pod.status?.initContainerStatuses ?? [];
+    const init = statuses.find((one) => one.name === INIT_CONTAINER)?.state;
+    const exit = init?.terminated?.exitCode ?? 0;
+    if (exit !== 0 || init?.waiting?.reason === "CrashLoopBackOff")
       return [
         fail(
-          `${PROXY_CONTAINER} of ${namespace}/${name}: ${waiting}`,
-          `kubectl logs -n ${namespace} ${name} -c ${PROXY_CONTAINER}`,
+          `${INIT_CONTAINER} of ${namespace}/${name} fails`,
+          `kubectl logs -n ${namespace} ${name} -c ${INIT_CONTAINER}; if it says no-kernel-support: --set injection.legacyIptables=true`,
         ),
       ];
-    });
+    const waiting = statuses.find((one) => one.name === PROXY_CONTAINER)?.state?.waiting?.reason;
+    if (waiting === undefined || waiting === "PodInitializing" || waiting === "ContainerCreating") return [];
+    return [
+      fail(
+        `${PROXY_CONTAINER} of ${namespace}/${name}: ${waiting}`,
+        `kubectl logs -n ${namespace} ${name} -c ${PROXY_CONTAINER}`,
+      ),
+    ];
+  });
 }
 
 function ownBundle({ bundles, namespace }: Snapshot): string | undefined {

@@ -254,6 +254,24 @@ describe("a mesh that is installed", () => {
     expect(said("operator-version", { pods })[1]).toContain("demo/web");
   });
 
+  test("finds replicas of different images, whatever others put beside the operator", () => {
+    const replica = (name: string, image: string) =>
+      pod(
+        name,
+        { namespace: "tulle-system", labels: { "app.kubernetes.io/component": "operator" } },
+        {
+          containers: [
+            { name: "operator", image },
+            { name: "agent", image: "agent:1" },
+          ],
+        },
+      );
+    expect(said("operator-version", { pods: [replica("a", "tulle:1"), replica("b", "tulle:1")] })[0]).toBe("pass");
+    expect(said("operator-version", { pods: [replica("a", "tulle:1"), replica("b", "tulle:2")] })[1]).toBe(
+      "replicas run different images: tulle:1, tulle:2",
+    );
+  });
+
   test("finds a caBundle that is not the mesh's, and none", () => {
     const injector = (caBundle?: string) => ({
       metadata: { name: "tulle-injector" },
@@ -270,6 +288,17 @@ describe("a mesh that is installed", () => {
     expect(said("ca-expiry", { now: end - 61 * day })[0]).toBe("pass");
     expect(said("ca-expiry", { now: end - 59 * day })[0]).toBe("warn");
     expect(said("ca-expiry", { now: end + 1 })[0]).toBe("fail");
+  });
+
+  test("finds a bundle that holds no certificate", () => {
+    const text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    const metadata = { name: "tulle-trust-bundle", namespace: "tulle-system" };
+    const bundles = [{ metadata, data: { "root-cert.pem": text } }];
+    expect(said("ca-expiry", { bundles })).toEqual([
+      "fail",
+      "the trust bundle holds no certificate",
+      expect.any(String),
+    ]);
   });
 
   test("finds a lost CA store", () => {
@@ -318,6 +347,12 @@ describe("a mesh that is installed", () => {
     ],
   ])("asks no sidecar of a pod that is %s", (_, change) => {
     expect(said("unmeshed-pods", { pods: [{ ...pod("x"), ...change }] })[0]).toBe("pass");
+  });
+
+  test("looks at a meshed pod of a namespace without label too", () => {
+    const failing = { name: "tulle-init", state: { terminated: { exitCode: 1 } } };
+    const pods = [{ ...pod("web", {}, SIDECAR), status: { initContainerStatuses: [failing] } }];
+    expect(said("sidecars", { pods, namespaces: [namespace("demo")] })[0]).toBe("fail");
   });
 
   test("finds an init container that fails, with the hint at legacy iptables", () => {

@@ -148,14 +148,15 @@ async function seen<T>(read: () => Promise<T>): Promise<Seen<T>> {
   }
 }
 
-/** What the one who installs must be allowed to do. */
+/** What the one who installs must be allowed to do; in the operator's namespace, for kinds that have one. */
 async function rights({ client, namespace }: Cluster): Promise<readonly Access[]> {
   const kinds = new Map(everyObject(namespace).map((object) => [resourceOf(object).plural, resourceOf(object)]));
   kinds.delete("podmonitors");
-  const questions = [...kinds.values()].flatMap(({ apiVersion, plural }) => {
+  const questions = [...kinds.values()].flatMap(({ apiVersion, plural, namespaced }) => {
     const group = apiVersion.includes("/") ? (apiVersion.split("/")[0] ?? "") : "";
     const verbs = plural === "clusterroles" ? ["create", "patch", "escalate"] : ["create", "patch"];
-    return verbs.map((verb) => ({ verb, group, resource: plural }));
+    const where = namespaced ? { namespace } : {};
+    return verbs.map((verb) => ({ verb, group, resource: plural, ...where }));
   });
   return Promise.all(
     questions.map(async (attributes) => {

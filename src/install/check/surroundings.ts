@@ -1,12 +1,11 @@
 /** Checks of what is around the mesh and can keep it from working: Pod Security, NetworkPolicies, webhooks, other meshes. */
-import { INJECT_LABEL, PORTS } from "../../mesh/index.ts";
+import { INJECT_LABEL, PORTS, SKIP_INBOUND_PORTS_ANNOTATION } from "../../mesh/index.ts";
 import type { NetworkPolicy, Pod, ServiceReference } from "../objects.ts";
 import { type Check, type Finding, fail, some, warn } from "./finding.ts";
 import { selects } from "./selector.ts";
 import { type Snapshot, see } from "./snapshot.ts";
 import { isStrict, namespaceLabels, wantedPods } from "./wanted.ts";
 
-const SKIP_INBOUND_PORTS_ANNOTATION = "tulle.dev/skip-inbound-ports";
 const ENFORCE = "pod-security.kubernetes.io/enforce";
 /** Containers by which other meshes are known. */
 const OTHER_SIDECARS: Readonly<Record<string, string>> = {
