@@ -275,6 +275,21 @@ describe("uninstalling", () => {
     expect(lines).toEqual([]);
   });
 
+  test("goes on in the namespace of a removal that stopped after the injector was gone", async () => {
+    await installed();
+    api.storage.delete(
+      "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations",
+      undefined,
+      "tulle-injector",
+    );
+    await expect(uninstall({ ...cluster, namespace: "other" }, OPTIONS, progress)).rejects.toThrow(
+      expect.objectContaining({ code: "other-namespace" }),
+    );
+    expect(has("/apis/apps/v1/deployments", NS, "tulle-operator")).toBeTrue();
+    await uninstall(cluster, OPTIONS, progress);
+    expect(has("/apis/apps/v1/deployments", NS, "tulle-operator")).toBeFalse();
+  });
+
   test("with --roll lets plaintext in, then unlabels, then restarts, each after the webhook is gone", async () => {
     await installed();
     meshedWeb();
@@ -335,6 +350,25 @@ describe("uninstalling", () => {
     expect(
       has("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", undefined, "tulle-injector"),
     ).toBeFalse();
+  });
+
+  test("with --roll does not wait for a controller that replaces no pod", async () => {
+    await installed();
+    meshedWeb();
+    const deployments = "/apis/apps/v1/deployments";
+    const { ownerReferences } = api.storage.get(PODS, "demo", "web-1-a").metadata;
+    const web = api.storage.get(deployments, "demo", "web") as KubeObject & { spec: object };
+    api.storage.update(deployments, "demo", "web", { ...web, spec: { ...web.spec, paused: true } } as never);
+    put(PODS, "demo", "web-1-c", { spec: SIDECAR }, { ownerReferences });
+    const before = cluster.clock.now();
+    await expect(uninstall(cluster, { ...OPTIONS, timeout: 600_000, roll: true }, progress)).rejects.toThrow(
+      expect.objectContaining({
+        code: "meshed-pods",
+        message: expect.stringContaining("demo/web-1-c (Deployment web)"),
+      }),
+    );
+    expect(cluster.clock.now() - before).toBeLessThan(60_000);
+    expect(lines.filter((line) => line.includes("paused"))).toHaveLength(1);
   });
 
   test("with --keep-ca keeps the CA, its namespace and the bundle beside it", async () => {

@@ -2,7 +2,7 @@
 import { OPERATOR_NAMES } from "../mesh/index.ts";
 import { type Cluster, FIELD_MANAGER, find } from "./cluster.ts";
 import { InstallError } from "./errors.ts";
-import { CONFIG_MAPS, DEPLOYMENTS, MUTATING_WEBHOOKS } from "./objects.ts";
+import { CLUSTER_ROLE_BINDINGS, CONFIG_MAPS, DEPLOYMENTS, MUTATING_WEBHOOKS } from "./objects.ts";
 import { parseValues, type Values } from "./values/merge.ts";
 import { writeYaml } from "./yaml.ts";
 
@@ -13,17 +13,23 @@ export interface Installation {
   readonly helmRelease: string | undefined;
 }
 
-/** Undefined when neither operator nor injector is there. */
+/**
+ * Undefined when nothing of the mesh is there that tells its namespace: injector, operator, or, after a removal that stopped
+ * halfway, the binding of the operator's rights.
+ */
 export async function findInstallation(cluster: Cluster): Promise<Installation | undefined> {
   const injector = await find(cluster, MUTATING_WEBHOOKS, { name: OPERATOR_NAMES.injector });
-  const namespace = injector?.webhooks?.[0]?.clientConfig.service?.namespace ?? cluster.namespace;
+  const binding = await find(cluster, CLUSTER_ROLE_BINDINGS, { name: OPERATOR_NAMES.operator });
+  const namespace =
+    injector?.webhooks?.[0]?.clientConfig.service?.namespace ?? binding?.subjects?.[0]?.namespace ?? cluster.namespace;
   const operator = await find(cluster, DEPLOYMENTS, { namespace, name: OPERATOR_NAMES.operator });
-  if (injector === undefined && operator === undefined) return undefined;
-  const metadata = (operator ?? injector)?.metadata;
+  const witness = operator ?? injector ?? binding;
+  if (witness === undefined) return undefined;
+  const { metadata } = witness;
   return {
     namespace,
-    version: metadata?.labels?.["app.kubernetes.io/version"],
-    helmRelease: metadata?.annotations?.["meta.helm.sh/release-name"],
+    version: metadata.labels?.["app.kubernetes.io/version"],
+    helmRelease: metadata.annotations?.["meta.helm.sh/release-name"],
   };
 }
 

@@ -36,6 +36,10 @@ export interface Pod extends KubeObject {
   };
 }
 
+export interface ClusterRoleBinding extends KubeObject {
+  readonly subjects?: readonly { readonly kind: string; readonly namespace?: string }[];
+}
+
 export interface Condition {
   readonly type: string;
   readonly status: string;
@@ -179,6 +183,12 @@ export const API_SERVICES: Resource<ApiService> = resource(
   "apiservices",
   "cluster",
 );
+export const CLUSTER_ROLE_BINDINGS: Resource<ClusterRoleBinding> = resource(
+  "rbac.authorization.k8s.io/v1",
+  "ClusterRoleBinding",
+  "clusterrolebindings",
+  "cluster",
+);
 export const SELF_ACCESS_REVIEWS: Resource<AccessReview> = resource(
   "authorization.k8s.io/v1",
   "SelfSubjectAccessReview",
@@ -197,7 +207,7 @@ const RENDERED: readonly Resource<KubeObject>[] = [
   resource("v1", "ServiceAccount", "serviceaccounts"),
   resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
   resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", "cluster"),
-  resource("rbac.authorization.k8s.io/v1", "ClusterRoleBinding", "clusterrolebindings", "cluster"),
+  CLUSTER_ROLE_BINDINGS,
   resource("rbac.authorization.k8s.io/v1", "Role", "roles"),
   resource("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings"),
   resource("monitoring.coreos.com/v1", "PodMonitor", "podmonitors"),

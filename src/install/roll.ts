@@ -50,20 +50,25 @@ function label(cluster: Cluster, name: string, labels: Readonly<Record<string, s
  */
 export async function restartMeshed(cluster: Cluster, progress: Progress, timeout: Millis): Promise<void> {
   const owned = await withControllers(cluster, await meshedPods(cluster));
-  const restarted = new Set<string>();
-  for (const one of owned) {
-    const problem = await restart(cluster, one, restarted, progress);
-    if (problem !== undefined) progress.note(problem);
-  }
   if (owned.length === 0) return;
-  const bare = new Set(owned.filter((one) => one.controller === undefined).map(({ pod }) => pod.metadata.uid));
+  const problems = new Map<string, string | undefined>();
+  const staying = new Set<string>();
+  for (const one of owned) {
+    const title = titleOf(one);
+    if (!problems.has(title)) {
+      const problem = await restart(cluster, one, progress);
+      problems.set(title, problem);
+      if (problem !== undefined) progress.note(problem);
+    }
+    if (problems.get(title) !== undefined) staying.add(one.pod.metadata.uid ?? "");
+  }
   const deadline = cluster.clock.now() + timeout;
   progress.step("meshed pods");
   for (;;) {
     const left = await meshedPods(cluster);
     if (left.length === 0) break;
-    // What nobody makes again never goes by itself: no reason to wait once only such are left.
-    const hopeless = left.every(({ metadata }) => bare.has(metadata.uid));
+    // What nobody makes again without a sidecar never goes by itself: no reason to wait once only such are left.
+    const hopeless = left.every(({ metadata }) => staying.has(metadata.uid ?? ""));
     if (hopeless || cluster.clock.now() >= deadline) throw stillMeshed(await withControllers(cluster, left));
     progress.step("meshed pods", `${left.length} left`);
     await cluster.sleep(LOOK_EVERY);
@@ -71,27 +76,25 @@ export async function restartMeshed(cluster: Cluster, progress: Progress, timeou
   progress.done("none left");
 }
 
-/** Answers why the pod's controller cannot make it anew without a sidecar. */
-async function restart(
-  cluster: Cluster,
-  { pod, controller, owner }: Owned,
-  restarted: Set<string>,
-  progress: Progress,
-): Promise<string | undefined> {
-  if (controller === undefined)
-    return `${nameOf({ ...pod, kind: "Pod" })} (${owner}) is made again by nobody: delete it yourself`;
+/** What is restarted as one: a Deployment, StatefulSet or DaemonSet; else the pod, since a ReplicaSet never replaces its own. */
+function titleOf({ pod, controller }: Owned): string {
+  if (controller === undefined || controller.resource.kind === "ReplicaSet") return nameOf({ ...pod, kind: "Pod" });
+  return nameOf({ ...controller.workload, kind: controller.resource.kind });
+}
+
+/** Answers why nobody makes the pod anew without a sidecar. */
+async function restart(cluster: Cluster, one: Owned, progress: Progress): Promise<string | undefined> {
+  const title = titleOf(one);
+  const { pod, controller, owner } = one;
+  if (controller === undefined) return `${title} (${owner}) is made again by nobody: delete it yourself`;
   const { workload, resource: of } = controller;
   const { namespace, name } = workload.metadata;
-  const title = nameOf({ ...workload, kind: of.kind });
+  if (hasSidecar(workload.spec.template.spec))
+    return `${nameOf({ ...workload, kind: of.kind })}: its own template holds the sidecar; apply its manifest without it (tulle uninject)`;
   if (of.kind === "ReplicaSet") {
-    // A ReplicaSet never replaces its pods by itself.
     await remove(cluster, PODS, { namespace, name: pod.metadata.name });
     return undefined;
   }
-  if (restarted.has(title)) return undefined;
-  restarted.add(title);
-  if (hasSidecar(workload.spec.template.spec))
-    return `${title}: its own template holds the sidecar; apply its manifest without it (tulle uninject)`;
   if (workload.spec.updateStrategy?.type === "OnDelete" || workload.spec.paused === true)
     return `${title} does not restart by itself (paused, or OnDelete): delete its pods one by one`;
   progress.step(title);
