@@ -89,6 +89,7 @@ class Replica {
     logger.log("info", "ready", { rootKeyId: authority.rootKeyId, namespace: this.#config.namespace });
     await aborted;
     this.#leaving = true;
+    this.#webhook?.leave();
     await this.#election?.ended;
     await this.#sleep(LAME_DUCK);
   }

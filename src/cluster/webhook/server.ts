@@ -25,6 +25,7 @@ export class WebhookServer implements Disposable {
   readonly #options: WebhookOptions;
   readonly #server: Server;
   readonly #acceptor: TlsAcceptor;
+  #leaving = false;
   /** Reviews by what became of them; `bad-request` and `defect` are no reviews. */
   readonly counts = new Map<ReviewOutcome | "bad-request" | "defect", number>();
 
@@ -47,12 +48,18 @@ export class WebhookServer implements Disposable {
     return this.#acceptor.port;
   }
 
+  /** From now on each answer ends its connection: what an API server asks next goes to a replica that stays. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
   [Symbol.dispose](): void {
     this.#acceptor[Symbol.dispose]();
     this.#server.close();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.#leaving) response.setHeader("connection", "close");
     try {
       if (request.method !== "POST" || new URL(request.url ?? "/", "https://x").pathname !== INJECT_PATH) {
         request.resume();

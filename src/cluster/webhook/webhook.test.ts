@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { request } from "node:https";
+import { Agent, request } from "node:https";
 import { Authority, KeyPair, parseSpiffeId, parseTrustDomain, pemEncode } from "../../identity/index.ts";
 import { applyPatch, type PatchOperation } from "../../inject/index.ts";
 import { KubeClient } from "../../kube/index.ts";
@@ -177,6 +177,33 @@ describe("the server", () => {
     const body = JSON.stringify(reviewOf(pod()));
     const answers = await Promise.all(Array.from({ length: 400 }, () => post(body)));
     expect(answers.filter((one) => one.status === 200)).toHaveLength(400);
+  });
+
+  test("ends a kept connection with the next answer once it leaves", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = () =>
+      new Promise<string | undefined>((resolve, reject) => {
+        const call = request(
+          {
+            host: "127.0.0.1",
+            port: webhook.port,
+            servername: "tulle-operator.tulle-system.svc",
+            ca: authority.bundle().pem(),
+            method: "POST",
+            path: "/inject",
+            agent,
+          },
+          (response) => response.resume().on("end", () => resolve(response.headers.connection)),
+        );
+        call.on("error", reject);
+        call.end(JSON.stringify(reviewOf(pod())));
+      });
+    expect(await ask()).not.toBe("close");
+    webhook.leave();
+    expect(await ask()).toBe("close");
+    expect(await ask()).toBe("close");
+    expect(webhook.counts.get("patched")).toBe(3);
+    agent.destroy();
   });
 
   test("answers what is no review with 400, another path or method with 404, and lives on", async () => {
