@@ -24,6 +24,8 @@ export class CaBundleKeeper implements Disposable {
   readonly #found = new MemoryStore<MutatingWebhookConfiguration>();
   readonly #reflector: Reflector<MutatingWebhookConfiguration, MutatingWebhookConfiguration>;
   #writing = false;
+  /** Something changed during a write: it is to be looked at again. */
+  #missed = false;
   #again: Disposable | undefined;
   #closed = false;
 
@@ -47,12 +49,18 @@ export class CaBundleKeeper implements Disposable {
 
   /** The bundle or the configuration is another one now. */
   changed(): void {
-    if (this.#writing || this.#closed) return;
+    if (this.#closed) return;
+    if (this.#writing) {
+      this.#missed = true;
+      return;
+    }
     const configuration = this.#found.get(this.#options.name);
     if (configuration === undefined || this.#outdated(configuration).length === 0) return;
     this.#writing = true;
+    this.#missed = false;
     void this.#write(configuration).finally(() => {
       this.#writing = false;
+      if (this.#missed) this.changed();
     });
   }
 

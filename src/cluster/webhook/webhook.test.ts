@@ -298,4 +298,20 @@ describe("caBundle", () => {
     keeper.changed();
     await until(() => applied().length === 2, "the second apply");
   });
+
+  test("is applied again when it changed during a write", async () => {
+    pem = "first";
+    server.intercept = ({ method, body }) => {
+      if (method !== "PATCH" || pem !== "first") return undefined;
+      pem = "second";
+      keeper.changed();
+      // Nothing else will happen that would make it look.
+      return { status: 200, body: body as object };
+    };
+    const webhooks = [{ name: "a.x", clientConfig: {} }];
+    server.storage.create(KIND, undefined, { metadata: { name: "tulle-injector" }, webhooks } as never);
+    await until(() => applied().length >= 2, "the second apply");
+    const clientConfig = { caBundle: Buffer.from("second").toString("base64") };
+    expect(applied()[1]?.body).toMatchObject({ webhooks: [{ name: "a.x", clientConfig }] });
+  });
 });
