@@ -224,11 +224,11 @@ class Replica {
     const { clock, random, logger, client } = this.#deps;
     const pem = () => authority.bundle().pem();
     const shared = { client, clock, random, logger, pem };
+    const controller = "tulle.dev/operator";
+    const events = new EventRecorder({ ...shared, controller, instance: this.#config.podName });
     const work = new DisposableStack();
     work.use(new BundlePublisher({ ...shared, namespaces: this.#sources.namespaces }));
     const keeper = work.use(new CaBundleKeeper({ ...shared, name: WEBHOOK_CONFIGURATION }));
-    const controller = "tulle.dev/operator";
-    const events = work.use(new EventRecorder({ ...shared, controller, instance: this.#config.podName }));
     this.#unmeshed = work.use(
       new UnmeshedReconciler({
         client,
@@ -247,8 +247,10 @@ class Replica {
       else term.signal.addEventListener("abort", () => resolve(), { once: true });
     });
     this.#unmeshed = undefined;
-    await events.flush();
+    // Before the last Events are written, which takes a while: another replica may lead by then.
     work.dispose();
+    await events.flush();
+    events[Symbol.dispose]();
   }
 
   #serveStatus(): void {

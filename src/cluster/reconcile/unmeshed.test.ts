@@ -110,6 +110,19 @@ describe("a pod that should be meshed and is not", () => {
     expect(evictions()).toHaveLength(2);
   });
 
+  test("is not evicted any more by one that was told to stop in the middle of a look", async () => {
+    add("one");
+    start(true);
+    await look(0);
+    const { intercept } = server;
+    server.intercept = (request) => {
+      if (request.path.endsWith("/pods/one")) reconciler[Symbol.dispose]();
+      return intercept?.(request);
+    };
+    await look();
+    expect(evictions()).toEqual([]);
+  });
+
   test("is not evicted while the webhook would not inject its successor, nor when it cannot be injected", async () => {
     webhookWorks = false;
     add("one");
