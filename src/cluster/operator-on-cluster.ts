@@ -8,7 +8,7 @@ import type { ClusterConfig } from "./config.ts";
 import { ClusterError } from "./errors.ts";
 import { UnmeshedReconciler } from "./reconcile/unmeshed.ts";
 import { Replicas } from "./replicas.ts";
-import { meshRanges, readServiceCidrs } from "./sources/ranges.ts";
+import { LiveRanges, readServiceCidrs } from "./sources/ranges.ts";
 import { ClusterSources } from "./sources/sources.ts";
 import { serveStatus } from "./status-server.ts";
 import { clusterTokenReviewer } from "./token-reviewer.ts";
@@ -32,8 +32,6 @@ const WEBHOOK_CONFIGURATION = "tulle-injector";
 const CA_AGAIN_AFTER: Millis = 5_000;
 /** After SIGTERM this replica still answers: the API server and proxies hear of it only after a while. */
 const LAME_DUCK: Millis = 5_000;
-/** Ranges follow nodes, pods and Services, but not one by one. */
-const RANGES_EVERY: Millis = 1_000;
 
 /** Runs until the signal is aborted. Throws KubeError and OperatorError for what keeps it from starting. */
 export async function runClusterOperator(config: ClusterConfig, deps: ClusterDeps, signal: AbortSignal): Promise<void> {
@@ -125,7 +123,8 @@ class Replica {
     const guard = this.#open.use(new CaGuard(store, authority, clock, logger));
     this.#guard = guard;
     const services = serviceCidrs.length > 0 ? serviceCidrs : await readServiceCidrs(client, signal);
-    const ranges = () => meshRanges(this.#sources, { pods: podCidrs, services });
+    const fixed = { pods: podCidrs, services };
+    const ranges = this.#open.use(new LiveRanges(this.#sources, fixed, clock, () => this.#operator?.changed()));
     const operator = this.#open.use(
       new Operator({
         authority,
@@ -133,7 +132,7 @@ class Replica {
         pods: this.#sources.pods,
         services: this.#sources.services,
         endpoints: this.#sources.endpoints,
-        ranges,
+        ranges: () => ranges.current,
         unfit: () => guard.problem,
         host: `${NAME}.${namespace}.svc`,
         pod: { namespace },
@@ -155,7 +154,6 @@ class Replica {
         logger,
       }),
     );
-    this.#followRanges(operator, () => JSON.stringify(ranges()));
     this.#webhook = this.#open.use(
       new WebhookServer({
         hosts: ["::"],
@@ -181,26 +179,6 @@ class Replica {
       operatorAddress: `${NAME}.${namespace}.svc:${PORTS.operatorGrpc}`,
       legacyIptables,
     };
-  }
-
-  /** Tells the proxies when the ranges are others, at most once a second. */
-  #followRanges(operator: Operator, text: () => string): void {
-    let known = text();
-    let timer: Disposable | undefined;
-    const look = () => {
-      timer = undefined;
-      const now = text();
-      if (now === known) return;
-      known = now;
-      operator.changed();
-    };
-    const changed = () => {
-      timer ??= this.#deps.clock.after(RANGES_EVERY, look);
-    };
-    for (const store of [this.#sources.nodeCidrs, this.#sources.pods, this.#sources.services]) {
-      this.#open.use(store.follow(changed));
-    }
-    this.#open.defer(() => timer?.[Symbol.dispose]());
   }
 
   #elect(authority: Authority, signal: AbortSignal): void {
