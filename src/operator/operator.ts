@@ -12,6 +12,7 @@ import {
   objectKey,
   type PodRecord,
   type ProxySettings,
+  Rate,
   type ServiceRecord,
   type Store,
   SYSTEM_NAMESPACE,
@@ -34,7 +35,6 @@ import { asRefusal, Refusal } from "./errors.ts";
 import { type CallerStream, grpcServer } from "./grpc.ts";
 import { Issuance } from "./issuance.ts";
 import { OpenStreams, type OwnedStream } from "./open-streams.ts";
-import { Rate } from "./rate.ts";
 import { reportToWire } from "./replica-report.ts";
 import { checkReport } from "./report-check.ts";
 import { LOCAL_REPLICA, type ProxyReport, ReportTable } from "./reports.ts";
