@@ -2,7 +2,15 @@
 import type { Authority } from "../identity/index.ts";
 import type { InjectConfig } from "../inject/index.ts";
 import { Election, EventRecorder, type KubeClient, KubeError, type Term } from "../kube/index.ts";
-import { type Clock, type Logger, type Millis, OPERATOR_SERVICE_ACCOUNT, PORTS, type Random } from "../mesh/index.ts";
+import {
+  type Clock,
+  type Logger,
+  type Millis,
+  OPERATOR_SERVICE_ACCOUNT,
+  operatorHost,
+  PORTS,
+  type Random,
+} from "../mesh/index.ts";
 import { Operator } from "../operator/index.ts";
 import type { ClusterConfig } from "./config.ts";
 import { ClusterError } from "./errors.ts";
@@ -134,8 +142,7 @@ class Replica {
         endpoints: this.#sources.endpoints,
         ranges: () => ranges.current,
         unfit: () => guard.problem,
-        host: `${NAME}.${namespace}.svc`,
-        pod: { namespace },
+        namespace,
         listen: { hosts: ["::"], port: PORTS.operatorGrpc },
         ips: [],
         clock,
@@ -176,7 +183,7 @@ class Replica {
       image,
       version: this.#deps.version,
       trustDomain,
-      operatorAddress: `${NAME}.${namespace}.svc:${PORTS.operatorGrpc}`,
+      operatorAddress: `${operatorHost(namespace)}:${PORTS.operatorGrpc}`,
       legacyIptables,
     };
   }

@@ -7,6 +7,7 @@ import {
   type Logger,
   OPERATOR_SERVICE_ACCOUNT,
   objectKey,
+  operatorHost,
   PORTS,
   type PodRecord,
   TOKEN_FILE,
@@ -75,7 +76,7 @@ export class Replicas implements Disposable {
     return new ReplicaClient({
       replica: pod.name,
       address: formatAuthority(ip, PORTS.operatorGrpc),
-      host: `${OPERATOR_SERVICE_ACCOUNT}.${namespace}.svc`,
+      host: operatorHost(namespace),
       roots,
       token: async () => (await readFile(`${IDENTITY_DIRECTORY}/${TOKEN_FILE}`, "utf8")).trim(),
       table: operator.reportTable,
