@@ -6,7 +6,7 @@ import {
   type Clock,
   type Logger,
   type Millis,
-  OPERATOR_SERVICE_ACCOUNT,
+  OPERATOR_NAMES,
   operatorHost,
   PORTS,
   type Random,
@@ -34,9 +34,6 @@ export interface ClusterDeps {
   readonly version: string;
 }
 
-/** Name of the Lease, the Service and the ServiceAccount. */
-const NAME = OPERATOR_SERVICE_ACCOUNT;
-const WEBHOOK_CONFIGURATION = "tulle-injector";
 const CA_AGAIN_AFTER: Millis = 5_000;
 /** After SIGTERM this replica still answers: the API server and proxies hear of it only after a while. */
 const LAME_DUCK: Millis = 5_000;
@@ -194,7 +191,7 @@ class Replica {
     this.#election = new Election({
       client,
       namespace,
-      name: NAME,
+      name: OPERATOR_NAMES.lease,
       identity: `${podName}_${Buffer.from(random.bytes(4)).toString("hex")}`,
       clock,
       random,
@@ -213,7 +210,7 @@ class Replica {
     const events = new EventRecorder({ ...shared, controller, instance: this.#config.podName });
     const work = new DisposableStack();
     work.use(new BundlePublisher({ ...shared, namespaces: this.#sources.namespaces }));
-    const keeper = work.use(new CaBundleKeeper({ ...shared, name: WEBHOOK_CONFIGURATION }));
+    const keeper = work.use(new CaBundleKeeper({ ...shared, name: OPERATOR_NAMES.injector }));
     this.#unmeshed = work.use(
       new UnmeshedReconciler({
         client,

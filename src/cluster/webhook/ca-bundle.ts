@@ -3,7 +3,14 @@
  * the configuration need not know it. The leader's work.
  */
 import { type KubeClient, Reflector } from "../../kube/index.ts";
-import { type Clock, type Logger, MemoryStore, type Millis, type Random } from "../../mesh/index.ts";
+import {
+  type Clock,
+  type Logger,
+  MemoryStore,
+  type Millis,
+  OPERATOR_FIELD_MANAGER,
+  type Random,
+} from "../../mesh/index.ts";
 import { MUTATING_WEBHOOKS, type MutatingWebhookConfiguration } from "../resources.ts";
 
 export interface CaBundleOptions {
@@ -16,7 +23,6 @@ export interface CaBundleOptions {
   readonly logger: Logger;
 }
 
-const FIELD_MANAGER = "tulle-operator";
 const AGAIN_AFTER: Millis = 2_000;
 
 export class CaBundleKeeper implements Disposable {
@@ -87,7 +93,7 @@ export class CaBundleKeeper implements Disposable {
       await client.apply(
         MUTATING_WEBHOOKS,
         { metadata: { name }, webhooks },
-        { fieldManager: FIELD_MANAGER, force: true },
+        { fieldManager: OPERATOR_FIELD_MANAGER, force: true },
       );
       logger.log("info", "the webhook trusts the mesh's bundle", { configuration: name });
     } catch (error) {

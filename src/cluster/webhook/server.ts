@@ -1,6 +1,6 @@
 /** The admission webhook's HTTPS server: the newest certificate at each handshake, every answer within a bound. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { Clock, Logger, Millis } from "../../mesh/index.ts";
+import { type Clock, INJECTOR_PATH, type Logger, type Millis } from "../../mesh/index.ts";
 import { type ServerMaterial, TlsAcceptor } from "../../operator/index.ts";
 import { type ReviewContext, type ReviewOutcome, reviewAdmission } from "./review.ts";
 
@@ -13,8 +13,6 @@ export interface WebhookOptions {
   readonly logger: Logger;
 }
 
-/** Where the API server posts its reviews. */
-export const INJECT_PATH = "/inject";
 /** An object of etcd's largest size, twice (old and new), and the review around it. */
 const LARGEST_BODY = 8 * 1024 * 1024;
 /** Bodies in memory at a time, of all callers together: until its review is read, a caller may be anybody. */
@@ -64,7 +62,7 @@ export class WebhookServer implements Disposable {
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (this.#leaving) response.setHeader("connection", "close");
     try {
-      if (request.method !== "POST" || new URL(request.url ?? "/", "https://x").pathname !== INJECT_PATH) {
+      if (request.method !== "POST" || new URL(request.url ?? "/", "https://x").pathname !== INJECTOR_PATH) {
         request.resume();
         return this.#plain(response, 404, "not found");
       }
