@@ -12,7 +12,7 @@ const MAY_IMPORT = {
   kube: ["mesh"],
   install: ["mesh", "kube"],
   proxy: ["mesh", "identity", "tunnel", "wire", "capture"],
-  operator: ["mesh", "identity", "wire", "inject"],
+  operator: ["mesh", "identity", "wire"],
   local: ["mesh", "identity", "wire", "inject", "capture", "operator"],
   cluster: ["mesh", "identity", "wire", "inject", "operator", "kube"],
   cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "install", "proxy", "operator", "local", "cluster"],

@@ -2,13 +2,21 @@
 import type { Authority } from "../identity/index.ts";
 import type { InjectConfig } from "../inject/index.ts";
 import { Election, EventRecorder, type KubeClient, KubeError, type Term } from "../kube/index.ts";
-import { type Clock, type Logger, type Millis, OPERATOR_SERVICE_ACCOUNT, PORTS, type Random } from "../mesh/index.ts";
+import {
+  type Clock,
+  type Logger,
+  type Millis,
+  OPERATOR_NAMES,
+  operatorHost,
+  PORTS,
+  type Random,
+} from "../mesh/index.ts";
 import { Operator } from "../operator/index.ts";
 import type { ClusterConfig } from "./config.ts";
 import { ClusterError } from "./errors.ts";
 import { UnmeshedReconciler } from "./reconcile/unmeshed.ts";
 import { Replicas } from "./replicas.ts";
-import { meshRanges, readServiceCidrs } from "./sources/ranges.ts";
+import { LiveRanges, readServiceCidrs } from "./sources/ranges.ts";
 import { ClusterSources } from "./sources/sources.ts";
 import { serveStatus } from "./status-server.ts";
 import { clusterTokenReviewer } from "./token-reviewer.ts";
@@ -26,14 +34,9 @@ export interface ClusterDeps {
   readonly version: string;
 }
 
-/** Name of the Lease, the Service and the ServiceAccount. */
-const NAME = OPERATOR_SERVICE_ACCOUNT;
-const WEBHOOK_CONFIGURATION = "tulle-injector";
 const CA_AGAIN_AFTER: Millis = 5_000;
 /** After SIGTERM this replica still answers: the API server and proxies hear of it only after a while. */
 const LAME_DUCK: Millis = 5_000;
-/** Ranges follow nodes, pods and Services, but not one by one. */
-const RANGES_EVERY: Millis = 1_000;
 
 /** Runs until the signal is aborted. Throws KubeError and OperatorError for what keeps it from starting. */
 export async function runClusterOperator(config: ClusterConfig, deps: ClusterDeps, signal: AbortSignal): Promise<void> {
@@ -89,6 +92,7 @@ class Replica {
     logger.log("info", "ready", { rootKeyId: authority.rootKeyId, namespace: this.#config.namespace });
     await aborted;
     this.#leaving = true;
+    this.#webhook?.leave();
     await this.#election?.ended;
     await this.#sleep(LAME_DUCK);
   }
@@ -124,7 +128,8 @@ class Replica {
     const guard = this.#open.use(new CaGuard(store, authority, clock, logger));
     this.#guard = guard;
     const services = serviceCidrs.length > 0 ? serviceCidrs : await readServiceCidrs(client, signal);
-    const ranges = () => meshRanges(this.#sources, { pods: podCidrs, services });
+    const fixed = { pods: podCidrs, services };
+    const ranges = this.#open.use(new LiveRanges(this.#sources, fixed, clock, () => this.#operator?.changed()));
     const operator = this.#open.use(
       new Operator({
         authority,
@@ -132,10 +137,9 @@ class Replica {
         pods: this.#sources.pods,
         services: this.#sources.services,
         endpoints: this.#sources.endpoints,
-        ranges,
+        ranges: () => ranges.current,
         unfit: () => guard.problem,
-        host: `${NAME}.${namespace}.svc`,
-        pod: { namespace },
+        namespace,
         listen: { hosts: ["::"], port: PORTS.operatorGrpc },
         ips: [],
         clock,
@@ -154,7 +158,6 @@ class Replica {
         logger,
       }),
     );
-    this.#followRanges(operator, () => JSON.stringify(ranges()));
     this.#webhook = this.#open.use(
       new WebhookServer({
         hosts: ["::"],
@@ -177,29 +180,9 @@ class Replica {
       image,
       version: this.#deps.version,
       trustDomain,
-      operatorAddress: `${NAME}.${namespace}.svc:${PORTS.operatorGrpc}`,
+      operatorAddress: `${operatorHost(namespace)}:${PORTS.operatorGrpc}`,
       legacyIptables,
     };
-  }
-
-  /** Tells the proxies when the ranges are others, at most once a second. */
-  #followRanges(operator: Operator, text: () => string): void {
-    let known = text();
-    let timer: Disposable | undefined;
-    const look = () => {
-      timer = undefined;
-      const now = text();
-      if (now === known) return;
-      known = now;
-      operator.changed();
-    };
-    const changed = () => {
-      timer ??= this.#deps.clock.after(RANGES_EVERY, look);
-    };
-    for (const store of [this.#sources.nodeCidrs, this.#sources.pods, this.#sources.services]) {
-      this.#open.use(store.follow(changed));
-    }
-    this.#open.defer(() => timer?.[Symbol.dispose]());
   }
 
   #elect(authority: Authority, signal: AbortSignal): void {
@@ -208,7 +191,7 @@ class Replica {
     this.#election = new Election({
       client,
       namespace,
-      name: NAME,
+      name: OPERATOR_NAMES.lease,
       identity: `${podName}_${Buffer.from(random.bytes(4)).toString("hex")}`,
       clock,
       random,
@@ -223,11 +206,11 @@ class Replica {
     const { clock, random, logger, client } = this.#deps;
     const pem = () => authority.bundle().pem();
     const shared = { client, clock, random, logger, pem };
+    const controller = "tulle.dev/operator";
+    const events = new EventRecorder({ ...shared, controller, instance: this.#config.podName });
     const work = new DisposableStack();
     work.use(new BundlePublisher({ ...shared, namespaces: this.#sources.namespaces }));
-    const keeper = work.use(new CaBundleKeeper({ ...shared, name: WEBHOOK_CONFIGURATION }));
-    const controller = "tulle.dev/operator";
-    const events = work.use(new EventRecorder({ ...shared, controller, instance: this.#config.podName }));
+    const keeper = work.use(new CaBundleKeeper({ ...shared, name: OPERATOR_NAMES.injector }));
     this.#unmeshed = work.use(
       new UnmeshedReconciler({
         client,
@@ -246,8 +229,10 @@ class Replica {
       else term.signal.addEventListener("abort", () => resolve(), { once: true });
     });
     this.#unmeshed = undefined;
-    await events.flush();
+    // Before the last Events are written, which takes a while: another replica may lead by then.
     work.dispose();
+    await events.flush();
+    events[Symbol.dispose]();
   }
 
   #serveStatus(): void {

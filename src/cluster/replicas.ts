@@ -7,6 +7,7 @@ import {
   type Logger,
   OPERATOR_SERVICE_ACCOUNT,
   objectKey,
+  operatorHost,
   PORTS,
   type PodRecord,
   TOKEN_FILE,
@@ -26,7 +27,7 @@ export interface ReplicasOptions {
 
 export class Replicas implements Disposable {
   readonly #options: ReplicasOptions;
-  /** Pod uid → the client that follows it. */
+  /** Pod uid and address, which a pod may lose with its sandbox → the client that follows it. */
   readonly #clients = new Map<string, ReplicaClient>();
   readonly #following: Disposable;
 
@@ -58,14 +59,14 @@ export class Replicas implements Disposable {
   #look(): void {
     const wanted = new Map<string, PodRecord>();
     for (const pod of this.#options.sources.pods.values()) {
-      if (this.#isReplica(pod) && !pod.finished && pod.ips.length > 0) wanted.set(pod.uid, pod);
+      if (this.#isReplica(pod) && !pod.finished && pod.ips.length > 0) wanted.set(`${pod.uid} ${pod.ips[0]}`, pod);
     }
-    for (const [uid, client] of this.#clients) {
-      if (wanted.has(uid)) continue;
+    for (const [key, client] of this.#clients) {
+      if (wanted.has(key)) continue;
       client[Symbol.dispose]();
-      this.#clients.delete(uid);
+      this.#clients.delete(key);
     }
-    for (const [uid, pod] of wanted) if (!this.#clients.has(uid)) this.#clients.set(uid, this.#connect(pod));
+    for (const [key, pod] of wanted) if (!this.#clients.has(key)) this.#clients.set(key, this.#connect(pod));
   }
 
   #connect(pod: PodRecord): ReplicaClient {
@@ -75,7 +76,7 @@ export class Replicas implements Disposable {
     return new ReplicaClient({
       replica: pod.name,
       address: formatAuthority(ip, PORTS.operatorGrpc),
-      host: `${OPERATOR_SERVICE_ACCOUNT}.${namespace}.svc`,
+      host: operatorHost(namespace),
       roots,
       token: async () => (await readFile(`${IDENTITY_DIRECTORY}/${TOKEN_FILE}`, "utf8")).trim(),
       table: operator.reportTable,

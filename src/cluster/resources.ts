@@ -6,6 +6,8 @@ export interface Pod extends KubeObject {
     readonly serviceAccountName?: string;
     readonly nodeName?: string;
     readonly hostNetwork?: boolean;
+    readonly os?: { readonly name?: string };
+    readonly nodeSelector?: Readonly<Record<string, string>>;
     readonly containers?: readonly { readonly name: string }[];
     readonly initContainers?: readonly { readonly name: string; readonly restartPolicy?: string }[];
   };

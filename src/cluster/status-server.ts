@@ -67,7 +67,7 @@ export function renderStatus(sources: StatusSources): string {
   family("tulle_operator_certificates_issued_total", "counter", "Certificates issued to pods by this replica.", [
     ["", sources.certificatesIssued()],
   ]);
-  family("tulle_operator_proxies", "gauge", "Proxies that have reported to this replica.", [
+  family("tulle_operator_proxies", "gauge", "Proxies that have reported, to this replica or to another.", [
     ['state="connected"', connected],
     ['state="gone"', known - connected],
   ]);

@@ -5,6 +5,7 @@ export * from "./log.ts";
 export * from "./names.ts";
 export * from "./ports.ts";
 export * from "./probes.ts";
+export * from "./rate.ts";
 export * from "./reasons.ts";
 export * from "./source-limit.ts";
 export * from "./store.ts";

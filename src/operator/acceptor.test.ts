@@ -4,7 +4,7 @@ import type { Duplex } from "node:stream";
 import { type ConnectionOptions, connect as connectTls, type TLSSocket } from "node:tls";
 import { systemClock, systemRandom } from "../cli/system.ts";
 import { Authority, parseTrustDomain } from "../identity/index.ts";
-import { type Clock, type Ip, OPERATOR_HOST } from "../mesh/index.ts";
+import { type Clock, type Ip, SYSTEM_NAMESPACE } from "../mesh/index.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
 import { MemoryLogger } from "../testkit/memory-logger.ts";
 import { type AcceptorOptions, TlsAcceptor } from "./acceptor.ts";
@@ -25,7 +25,7 @@ function stage(parts: Partial<AcceptorOptions> = {}, clock: Clock = systemClock)
   const logger = new MemoryLogger();
   const ownClock = new FakeClock(Date.now());
   const certificate = new ServerCertificate(authority, ownClock, logger, {
-    host: OPERATOR_HOST,
+    namespace: SYSTEM_NAMESPACE,
     ips: ["127.0.0.1" as Ip],
   });
   const connections: Duplex[] = [];

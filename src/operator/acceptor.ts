@@ -62,14 +62,9 @@ export class TlsAcceptor implements Disposable {
     return this.#listeners[0]?.port ?? 0;
   }
 
-  /** Takes nothing new. */
-  stop(): void {
-    for (const listener of this.#listeners) listener.stop();
-  }
-
-  /** Cuts what is open. */
+  /** Takes nothing new, and cuts what is open. */
   [Symbol.dispose](): void {
-    this.stop();
+    for (const listener of this.#listeners) listener.stop();
     for (const socket of this.#handshaking) socket.terminate();
     for (const duplex of this.#open) duplex.destroy();
   }

@@ -3,10 +3,9 @@
  * paused, so that a stranger fills one flow-control window and nothing more.
  */
 import * as grpc from "@grpc/grpc-js";
-import type { Clock, Logger, Millis } from "../mesh/index.ts";
+import { type Clock, type Logger, type Millis, Rate } from "../mesh/index.ts";
 import type { Caller, Callers } from "./callers.ts";
 import { asRefusal, type Refusal } from "./errors.ts";
-import { Rate } from "./rate.ts";
 
 /** Log lines of refusals: what strangers provoke must not push what was issued out of the log. */
 const LINES_AT_ONCE = 50;

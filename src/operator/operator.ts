@@ -1,17 +1,16 @@
 /** The operator, composed: certificates, discovery and reports on one gRPC port, over stores that somebody else fills. */
 import * as grpc from "@grpc/grpc-js";
-import { type Authority, parseSpiffeId, type SpiffeId, workloadSpiffeId } from "../identity/index.ts";
+import type { Authority } from "../identity/index.ts";
 import {
   type Clock,
   type EndpointsRecord,
   type Ip,
   type Logger,
   type Millis,
-  OPERATOR_HOST,
-  OPERATOR_SERVICE_ACCOUNT,
   objectKey,
   type PodRecord,
   type ProxySettings,
+  Rate,
   type ServiceRecord,
   type Store,
   SYSTEM_NAMESPACE,
@@ -34,11 +33,10 @@ import { asRefusal, Refusal } from "./errors.ts";
 import { type CallerStream, grpcServer } from "./grpc.ts";
 import { Issuance } from "./issuance.ts";
 import { OpenStreams, type OwnedStream } from "./open-streams.ts";
-import { Rate } from "./rate.ts";
 import { reportToWire } from "./replica-report.ts";
 import { checkReport } from "./report-check.ts";
 import { LOCAL_REPLICA, type ProxyReport, ReportTable } from "./reports.ts";
-import { ServerCertificate, type ServerMaterial } from "./server-certificate.ts";
+import { operatorId, ServerCertificate, type ServerMaterial } from "./server-certificate.ts";
 
 export interface OperatorOptions {
   readonly authority: Authority;
@@ -50,10 +48,8 @@ export interface OperatorOptions {
   readonly ranges: () => Pick<ProxySettings, "podRanges" | "serviceRanges">;
   /** Why nothing may be signed now; undefined while all is well. */
   readonly unfit?: () => TulleError | undefined;
-  /** The replica's own pod, where there are several. */
-  readonly pod?: { readonly namespace: string };
-  /** The DNS name by which proxies reach the operator. */
-  readonly host?: string;
+  /** Where the operator runs: a part of its DNS name and of its SPIFFE ID. Default tulle-system. */
+  readonly namespace?: string;
   readonly listen: { readonly hosts: readonly string[]; readonly port: number };
   /** Addresses that the server certificate names beside the operator's host name. */
   readonly ips: readonly Ip[];
@@ -67,6 +63,7 @@ const REPORTS_AT_ONCE = 60;
 
 export class Operator implements Disposable {
   readonly #options: OperatorOptions;
+  readonly #namespace: string;
   readonly #catalog: Catalog;
   readonly #reports: ReportTable;
   readonly #certificate: ServerCertificate;
@@ -80,9 +77,10 @@ export class Operator implements Disposable {
   /** Listens at once. Throws OperatorError `bind-failed`, IdentityError when the authority cannot sign. */
   constructor(options: OperatorOptions) {
     this.#options = options;
+    this.#namespace = options.namespace ?? SYSTEM_NAMESPACE;
     const { authority, pods, clock, logger } = options;
     this.#certificate = new ServerCertificate(authority, clock, logger, {
-      host: options.host ?? OPERATOR_HOST,
+      namespace: this.#namespace,
       ips: options.ips,
     });
     this.#catalog = new Catalog({ ...options, trustDomain: authority.trustDomain });
@@ -206,8 +204,7 @@ export class Operator implements Disposable {
 
   /** Another replica follows what this one hears itself. */
   #tellReplica(stream: CallerStream<ReplicasRequest, ReplicaReport>): void {
-    const { id } = stream.caller;
-    if (id !== this.#ownId())
+    if (stream.caller.id !== operatorId(this.#options.authority.trustDomain, this.#namespace))
       throw new Refusal("PERMISSION_DENIED", "not-a-replica", "only replicas may follow reports");
     const send = (report: ProxyReport) => {
       if (report.replica === LOCAL_REPLICA) stream.send(reportToWire(report));
@@ -217,13 +214,6 @@ export class Operator implements Disposable {
       if (change.kind === "set") send(change.value);
     });
     this.#own(stream, undefined, () => following[Symbol.dispose]());
-  }
-
-  #ownId(): SpiffeId {
-    const { authority, pod } = this.#options;
-    return parseSpiffeId(
-      workloadSpiffeId(authority.trustDomain, pod?.namespace ?? SYSTEM_NAMESPACE, OPERATOR_SERVICE_ACCOUNT),
-    );
   }
 
   #own<Request, Response>(

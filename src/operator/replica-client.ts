@@ -28,6 +28,7 @@ const KEEPALIVE: Millis = 10_000;
 export class ReplicaClient implements Disposable {
   readonly #options: ReplicaClientOptions;
   #client: grpc.Client | undefined;
+  #call: { cancel(): void } | undefined;
   #timer: Disposable | undefined;
   #closed = false;
 
@@ -39,6 +40,8 @@ export class ReplicaClient implements Disposable {
   [Symbol.dispose](): void {
     this.#closed = true;
     this.#timer?.[Symbol.dispose]();
+    // A closed client still hears what its open calls are told.
+    this.#call?.cancel();
     this.#client?.close();
     this.#options.table.lostReplica(this.#options.replica);
   }
@@ -58,7 +61,9 @@ export class ReplicaClient implements Disposable {
         METHODS.followReplica,
       );
       const call = this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata);
+      this.#call = call;
       call.on("data", (message: ReplicaReport) => {
+        if (this.#closed) return;
         try {
           const report = reportFromWire(message, replica);
           if (report !== undefined) table.takeRemote(report);

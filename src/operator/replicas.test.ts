@@ -82,6 +82,18 @@ describe("a replica that follows another", () => {
     asked.cancel();
   });
 
+  test("hears nothing any more when it stops, and the other is told", async () => {
+    const call = report(reportBatch({ bundleSequence: 3 }));
+    follow(one.add(OTHER));
+    await until(() => known()?.connected === true, "the report");
+    follower?.[Symbol.dispose]();
+    expect(known()?.connected).toBe(false);
+    call.write(reportBatch({ sequence: 2, bundleSequence: 9 }));
+    await until(() => one.operator.reports.get(WEB.uid)?.batch.bundleSequence === 9, "the next report");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(known()).toMatchObject({ connected: false, batch: { bundleSequence: 3 } });
+  });
+
   test("knows its proxies as gone while the other is away", async () => {
     report(reportBatch({}));
     follow(one.add(OTHER));

@@ -60,6 +60,18 @@ describe("the table of reports", () => {
     expect([...table.reports.keys()]).toEqual([]);
   });
 
+  test("hears nothing in the end of a stream whose proxy has gone over to another replica", () => {
+    const { clock, table } = stage();
+    const stream = {};
+    table.take(POD, reportBatch(), stream);
+    const { namespace, name: pod, uid: podUid } = POD;
+    clock.advance(1_000);
+    const there = { replica: "op-2", podUid, namespace, pod, connected: true, receivedAt: clock.now(), clockSkew: 0 };
+    table.takeRemote({ ...there, batch: reportBatch() });
+    table.ended(POD, stream);
+    expect(table.reports.get(podUid)).toMatchObject({ replica: "op-2", connected: true });
+  });
+
   test("forgets a report with its pod, and with a pod that took its name", () => {
     const { pods, table } = stage();
     const stream = {};

@@ -83,9 +83,11 @@ export class ReportTable implements Disposable {
 
   /** The stream has ended. */
   ended(pod: PodRecord, stream: object): void {
-    const report = this.#reports.get(pod.uid);
-    if (report === undefined || this.#streams.get(pod.uid) !== stream) return;
+    if (this.#streams.get(pod.uid) !== stream) return;
     this.#streams.delete(pod.uid);
+    const report = this.#reports.get(pod.uid);
+    // The proxy may have gone over to another replica before this one noticed.
+    if (report?.replica !== LOCAL_REPLICA) return;
     this.#reports.set(pod.uid, { ...report, connected: false });
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { Authority, parseTrustDomain } from "../identity/index.ts";
-import { type Ip, OPERATOR_HOST } from "../mesh/index.ts";
+import { type Ip, SYSTEM_NAMESPACE } from "../mesh/index.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
 import { MemoryLogger } from "../testkit/memory-logger.ts";
 import { SeededRandom } from "../testkit/seeded-random.ts";
@@ -10,7 +10,7 @@ import { ServerCertificate } from "./server-certificate.ts";
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-function stage(intermediateLifetime = 100 * 24 * HOUR) {
+function stage(intermediateLifetime = 100 * 24 * HOUR, namespace = SYSTEM_NAMESPACE) {
   const clock = new FakeClock();
   const authority = Authority.create({
     trustDomain: parseTrustDomain("cluster.local"),
@@ -20,7 +20,7 @@ function stage(intermediateLifetime = 100 * 24 * HOUR) {
   });
   const logger = new MemoryLogger();
   const certificate = new ServerCertificate(authority, clock, logger, {
-    host: OPERATOR_HOST,
+    namespace,
     ips: ["10.96.0.10" as Ip],
   });
   const leaf = () => new X509Certificate(certificate.current.cert);
@@ -38,6 +38,14 @@ describe("the operator's own certificate", () => {
     ]);
     expect(leaf().checkPrivateKey(createPrivateKey(certificate.current.key))).toBe(true);
     expect(certificate.current.cert.match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+  });
+
+  test("names the namespace in which the operator runs, in all its names", () => {
+    const { leaf } = stage(undefined, "mesh");
+    const names = leaf().subjectAltName?.split(", ") ?? [];
+    expect(names).toContain("URI:spiffe://cluster.local/ns/mesh/sa/tulle-operator");
+    expect(names).toContain("DNS:tulle-operator.mesh.svc");
+    expect(names.join()).not.toContain(SYSTEM_NAMESPACE);
   });
 
   test("is renewed at half of its lifetime, with a new key", () => {

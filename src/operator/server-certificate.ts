@@ -1,5 +1,13 @@
 /** The operator's own certificate for its gRPC port: a new key each time, renewed at half of its lifetime. */
-import { type Authority, KeyPair, parseSpiffeId, pemEncode, workloadSpiffeId } from "../identity/index.ts";
+import {
+  type Authority,
+  KeyPair,
+  parseSpiffeId,
+  pemEncode,
+  type SpiffeId,
+  type TrustDomain,
+  workloadSpiffeId,
+} from "../identity/index.ts";
 import {
   type Clock,
   DEFAULT_CLUSTER_DOMAIN,
@@ -7,7 +15,7 @@ import {
   type Logger,
   type Millis,
   OPERATOR_SERVICE_ACCOUNT,
-  SYSTEM_NAMESPACE,
+  operatorHost,
 } from "../mesh/index.ts";
 
 /** What a TLS server shows, in PEM. */
@@ -18,8 +26,14 @@ export interface ServerMaterial {
 }
 
 export interface ServerNames {
-  readonly host: string;
+  /** Where the operator runs. */
+  readonly namespace: string;
   readonly ips: readonly Ip[];
+}
+
+/** Who the operator is, as its certificate says and as the token of another replica does. */
+export function operatorId(trustDomain: TrustDomain, namespace: string): SpiffeId {
+  return parseSpiffeId(workloadSpiffeId(trustDomain, namespace, OPERATOR_SERVICE_ACCOUNT));
 }
 
 /** The clock is read at least this often, so that a suspend or a clock step is noticed. */
@@ -55,13 +69,13 @@ export class ServerCertificate implements Disposable {
 
   #issue(): [ServerMaterial, Millis] {
     const key = KeyPair.generate();
-    const { trustDomain } = this.#authority;
-    const id = parseSpiffeId(workloadSpiffeId(trustDomain, SYSTEM_NAMESPACE, OPERATOR_SERVICE_ACCOUNT));
+    const { namespace, ips } = this.#names;
+    const host = operatorHost(namespace);
     const issued = this.#authority.issueServer({
       spki: key.spki,
-      id,
-      dnsNames: [this.#names.host, `${this.#names.host}.${DEFAULT_CLUSTER_DOMAIN}`],
-      ips: this.#names.ips,
+      id: operatorId(this.#authority.trustDomain, namespace),
+      dnsNames: [host, `${host}.${DEFAULT_CLUSTER_DOMAIN}`],
+      ips,
     });
     const now = this.#clock.now();
     const cert = issued.chain.map((der) => pemEncode("CERTIFICATE", der)).join("");

@@ -2,6 +2,7 @@
 import * as grpc from "@grpc/grpc-js";
 import { type Authority, parseSpiffeId, pemDecode, pemEncode } from "../identity/index.ts";
 import type { Address, ProxySettings } from "../mesh/index.ts";
+import { definition } from "../operator/grpc.ts";
 import {
   addressName,
   addressToWire,
@@ -15,7 +16,7 @@ import {
   TYPE_URLS,
   trustBundleToWire,
 } from "../wire/index.ts";
-import { bindGrpc, definition } from "./grpc-server.ts";
+import { bindGrpc } from "./grpc-server.ts";
 
 type Reports = grpc.ServerDuplexStream<ReportBatch, ReportAck>;
 type Stream = grpc.ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;

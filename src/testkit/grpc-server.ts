@@ -2,7 +2,6 @@
 import * as grpc from "@grpc/grpc-js";
 import { type Authority, KeyPair, parseSpiffeId, pemEncode } from "../identity/index.ts";
 import { OPERATOR_HOST } from "../mesh/index.ts";
-import type { Method } from "../wire/index.ts";
 
 /** The operator's certificate and key in PEM. */
 export function operatorCertificate(
@@ -26,19 +25,4 @@ export function bindGrpc(server: grpc.Server, authority: Authority, port = 0): P
       error === null ? resolve(bound) : reject(error),
     );
   });
-}
-
-/** A method of wire/ as grpc-js wants it described. */
-export function definition<Request, Response>(
-  method: Method<Request, Response>,
-): grpc.MethodDefinition<Request, Response> {
-  return {
-    path: method.path,
-    requestStream: method.requestStream,
-    responseStream: method.responseStream,
-    requestSerialize: (request) => Buffer.from(method.encodeRequest(request)),
-    requestDeserialize: method.decodeRequest,
-    responseSerialize: (response) => Buffer.from(method.encodeResponse(response)),
-    responseDeserialize: method.decodeResponse,
-  };
 }

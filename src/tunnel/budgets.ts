@@ -3,7 +3,7 @@
  * gets GOAWAY ENHANCE_YOUR_CALM. A mesh peer that behaves never comes near: the numbers leave room for the keep-alive
  * and the cancellations of a busy one.
  */
-import type { Clock, Millis } from "../mesh/index.ts";
+import { type Clock, Rate } from "../mesh/index.ts";
 
 interface Budget {
   /** So many at once. */
@@ -32,16 +32,11 @@ export const BUDGETS = {
 
 export type BudgetKind = keyof typeof BUDGETS;
 
-interface Bucket {
-  tokens: number;
-  filledAt: Millis;
-}
-
 /** The budgets of one connection. */
 export class AbuseBudgets {
   readonly #clock: Clock;
   /** Made on first use: most connections never spend anything. */
-  readonly #buckets = new Map<BudgetKind, Bucket>();
+  readonly #buckets = new Map<BudgetKind, Rate>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -49,19 +44,12 @@ export class AbuseBudgets {
 
   /** Takes one token; false when there is none left. */
   spend(kind: BudgetKind): boolean {
-    const budget = BUDGETS[kind];
-    const now = this.#clock.now();
     let bucket = this.#buckets.get(kind);
     if (bucket === undefined) {
-      bucket = { tokens: budget.burst, filledAt: now };
+      const { burst, perSecond } = BUDGETS[kind];
+      bucket = new Rate(this.#clock, 1_000 / perSecond, burst);
       this.#buckets.set(kind, bucket);
     }
-    // The clock may be set back: then nothing is added.
-    const earned = (Math.max(0, now - bucket.filledAt) / 1000) * budget.perSecond;
-    bucket.tokens = Math.min(budget.burst, bucket.tokens + earned);
-    bucket.filledAt = now;
-    if (bucket.tokens < 1) return false;
-    bucket.tokens--;
-    return true;
+    return bucket.take();
   }
 }

@@ -77,6 +77,7 @@ describe("a pod that should be meshed and is not", () => {
     add("bare");
     add("meshed", { initContainers: [{ name: "tulle-init" }, { name: "tulle-proxy", restartPolicy: "Always" }] });
     add("host", { hostNetwork: true });
+    add("windows", { nodeSelector: { "kubernetes.io/os": "windows" } });
     start(false);
     await look(0);
     expect(reconciler.unmeshed).toEqual([]);
@@ -110,6 +111,19 @@ describe("a pod that should be meshed and is not", () => {
     expect(evictions()).toHaveLength(2);
   });
 
+  test("is not evicted any more by one that was told to stop in the middle of a look", async () => {
+    add("one");
+    start(true);
+    await look(0);
+    const { intercept } = server;
+    server.intercept = (request) => {
+      if (request.path.endsWith("/pods/one")) reconciler[Symbol.dispose]();
+      return intercept?.(request);
+    };
+    await look();
+    expect(evictions()).toEqual([]);
+  });
+
   test("is not evicted while the webhook would not inject its successor, nor when it cannot be injected", async () => {
     webhookWorks = false;
     add("one");
@@ -130,7 +144,7 @@ describe("a pod that should be meshed and is not", () => {
 });
 
 describe("what should be meshed", () => {
-  const pod = { namespace: "shop", labels: {}, annotations: {}, hostNetwork: false };
+  const pod = { namespace: "shop", labels: {}, annotations: {}, hostNetwork: false, os: undefined };
   test.each([
     [true, pod, { "tulle.dev/inject": "enabled" }],
     [false, pod, {}],
@@ -139,6 +153,7 @@ describe("what should be meshed", () => {
     [false, { ...pod, labels: { "tulle.dev/inject": "disabled" } }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, hostNetwork: true }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, annotations: { "kubernetes.io/config.mirror": "x" } }, { "tulle.dev/inject": "enabled" }],
+    [false, { ...pod, os: "windows" }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, namespace: "kube-system" }, { "tulle.dev/inject": "enabled" }],
     [false, { ...pod, namespace: "tulle-system" }, { "tulle.dev/inject": "enabled" }],
   ])("%p: %j in a namespace labelled %j", (wanted, one, labels) => {

@@ -88,6 +88,8 @@ export class UnmeshedReconciler implements Disposable {
     let evictions = 0;
     for (const pod of found) {
       const refusal = await this.#dryRun(pod);
+      // Whoever leads next may be at it already.
+      if (this.#closed) return;
       events.record({
         type: "Warning",
         reason: "NotMeshed",

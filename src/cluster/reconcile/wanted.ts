@@ -5,11 +5,14 @@ import type { NamespaceLabels } from "../sources/sources.ts";
 
 /** `own` is the operator's namespace. */
 export function shouldBeMeshed(
-  pod: Pick<PodFacts, "namespace" | "labels" | "annotations" | "hostNetwork">,
+  pod: Pick<PodFacts, "namespace" | "labels" | "annotations" | "hostNetwork" | "os">,
   labels: NamespaceLabels,
   own: string,
 ): boolean {
-  const { namespace: name, hostNetwork } = pod;
-  const object = { metadata: { labels: pod.labels, annotations: pod.annotations }, spec: { hostNetwork } };
+  const { namespace: name, hostNetwork, os } = pod;
+  const object = {
+    metadata: { labels: pod.labels, annotations: pod.annotations },
+    spec: { hostNetwork, os: { name: os } },
+  };
   return decide(object, { name, labels }, own).mesh;
 }

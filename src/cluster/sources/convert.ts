@@ -19,6 +19,8 @@ export type PodFacts = Omit<PodRecord, "mode"> & {
   /** The pod's own word: it may only tighten. */
   readonly ownMode: Mode | undefined;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Said by the pod or by the node it selects; undefined where neither does. */
+  readonly os: string | undefined;
   /** `kind/name` of what recreates it; undefined for a bare pod. */
   readonly controller: string | undefined;
 };
@@ -44,13 +46,14 @@ export function podFacts(pod: Pod): PodFacts {
     finished: status?.phase === "Succeeded" || status?.phase === "Failed",
     ownMode: metadata.annotations?.[MODE_LABEL] === "strict" ? "strict" : undefined,
     annotations: metadata.annotations ?? {},
+    os: spec.os?.name ?? spec.nodeSelector?.["kubernetes.io/os"],
     controller: owner === undefined ? undefined : `${owner.kind}/${owner.name}`,
   };
 }
 
 /** The mesh's mode, unless the namespace says another, unless the pod tightens it. */
 export function podRecord(facts: PodFacts, mesh: Mode, namespaceLabels: Readonly<Record<string, string>>): PodRecord {
-  const { ownMode, annotations: _annotations, controller: _controller, ...rest } = facts;
+  const { ownMode, annotations: _annotations, os: _os, controller: _controller, ...rest } = facts;
   const said = namespaceLabels[MODE_LABEL];
   const mode = said === "strict" || said === "permissive" ? said : mesh;
   return { ...rest, mode: ownMode ?? mode };

@@ -1,11 +1,13 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { KubeClient } from "../../kube/index.ts";
+import { MemoryStore, type PodRecord } from "../../mesh/index.ts";
 import { FakeApiServer } from "../../testkit/fake-api-server.ts";
 import { FakeClock } from "../../testkit/fake-clock.ts";
 import { MemoryLogger } from "../../testkit/memory-logger.ts";
+import { podRecord } from "../../testkit/mesh-records.ts";
 import { SeededRandom } from "../../testkit/seeded-random.ts";
 import { until } from "../../testkit/until.ts";
-import { meshRanges } from "./ranges.ts";
+import { LiveRanges, meshRanges } from "./ranges.ts";
 import { ClusterSources } from "./sources.ts";
 
 const PODS = "/api/v1/pods";
@@ -178,5 +180,29 @@ describe("ranges", () => {
       podRanges: ["10.0.0.0/8"],
       serviceRanges: ["10.96.0.0/12"],
     });
+  });
+
+  test("are worked out once a second, and told when they are others", () => {
+    const clock = new FakeClock();
+    const [nodeCidrs, pods, services] = [
+      new MemoryStore<readonly string[]>(),
+      new MemoryStore<PodRecord>(),
+      sources.services,
+    ];
+    nodeCidrs.set("n1", ["10.0.0.0/24"]);
+    let told = 0;
+    using live = new LiveRanges({ nodeCidrs, pods, services }, { pods: [], services: [] }, clock, () => {
+      told++;
+    });
+    expect(live.current.podRanges).toEqual(["10.0.0.0/24"]);
+    const before = live.current;
+    nodeCidrs.set("n2", ["10.0.1.0/24"]);
+    pods.set("shop/web", podRecord("web", "172.20.0.9"));
+    expect(live.current).toBe(before);
+    clock.advance(1_000);
+    expect(live.current.podRanges).toEqual(["10.0.0.0/24", "10.0.1.0/24", "172.20.0.9/32"]);
+    pods.set("shop/web", podRecord("web", "172.20.0.9", { ready: false }));
+    clock.advance(10_000);
+    expect(told).toBe(1);
   });
 });

@@ -2,19 +2,20 @@
  * The bootstrap trust bundle as a ConfigMap in every namespace: made when the namespace is, put right when somebody changes
  * it. The leader's work.
  */
-import { isKubeError, type KubeClient, type KubeObject, Reflector } from "../../kube/index.ts";
+import { isKubeError, type KubeClient, Reflector } from "../../kube/index.ts";
 import {
   type Clock,
   type Logger,
   MemoryStore,
   type Millis,
+  OPERATOR_FIELD_MANAGER,
   objectKey,
   type Random,
   ROOT_CERTIFICATE_FILE,
   type Store,
   TRUST_BUNDLE_CONFIG_MAP,
 } from "../../mesh/index.ts";
-import { CONFIG_MAPS } from "../resources.ts";
+import { CONFIG_MAPS, type ConfigMap } from "../resources.ts";
 
 export interface BundlePublisherOptions {
   readonly client: KubeClient;
@@ -25,7 +26,6 @@ export interface BundlePublisherOptions {
   readonly logger: Logger;
 }
 
-const FIELD_MANAGER = "tulle-operator";
 /** Namespaces that are written at a time. */
 const PARALLEL = 8;
 const AGAIN_AFTER: Millis = 5_000;
@@ -34,7 +34,7 @@ export class BundlePublisher implements Disposable {
   readonly #options: BundlePublisherOptions;
   /** What each namespace holds now; its ConfigMap's bundle, or undefined without one. Key: `namespace/name`. */
   readonly #published = new MemoryStore<string>();
-  readonly #reflector: Reflector<KubeObject, string>;
+  readonly #reflector: Reflector<ConfigMap, string>;
   readonly #following: Disposable[];
   readonly #wanted = new Set<string>();
   #workers = 0;
@@ -43,13 +43,13 @@ export class BundlePublisher implements Disposable {
 
   constructor(options: BundlePublisherOptions) {
     this.#options = options;
-    this.#reflector = new Reflector<KubeObject & { data?: Readonly<Record<string, string>> }, string>({
+    this.#reflector = new Reflector({
       ...options,
       resource: CONFIG_MAPS,
       fieldSelector: `metadata.name=${TRUST_BUNDLE_CONFIG_MAP}`,
       keep: (map) => map.data?.[ROOT_CERTIFICATE_FILE] ?? "",
       sink: this.#published,
-    }) as Reflector<KubeObject, string>;
+    });
     this.#following = [
       options.namespaces.follow(({ key }) => this.#want(key)),
       this.#published.follow(({ key }) => this.#want(key.slice(0, key.indexOf("/")))),
@@ -101,10 +101,8 @@ export class BundlePublisher implements Disposable {
     if (this.#published.get(objectKey(namespace, TRUST_BUNDLE_CONFIG_MAP)) === text) return true;
     const metadata = { namespace, name: TRUST_BUNDLE_CONFIG_MAP, labels: { "app.kubernetes.io/part-of": "tulle" } };
     try {
-      await client.apply(CONFIG_MAPS, { metadata, data: { [ROOT_CERTIFICATE_FILE]: text } } as never, {
-        fieldManager: FIELD_MANAGER,
-        force: true,
-      });
+      const map = { metadata, data: { [ROOT_CERTIFICATE_FILE]: text } };
+      await client.apply(CONFIG_MAPS, map, { fieldManager: OPERATOR_FIELD_MANAGER, force: true });
       return true;
     } catch (error) {
       // A namespace that is going away takes nothing new.

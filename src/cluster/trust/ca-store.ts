@@ -4,12 +4,12 @@
  */
 import { Authority, type AuthorityOptions, IdentityError, pemDecode, TrustBundle } from "../../identity/index.ts";
 import { isKubeError, type KubeClient } from "../../kube/index.ts";
-import { type Logger, ROOT_CERTIFICATE_FILE, TRUST_BUNDLE_CONFIG_MAP } from "../../mesh/index.ts";
+import { type Logger, OPERATOR_NAMES, ROOT_CERTIFICATE_FILE, TRUST_BUNDLE_CONFIG_MAP } from "../../mesh/index.ts";
 import { ClusterError } from "../errors.ts";
 import { CONFIG_MAPS, SECRETS, type Secret } from "../resources.ts";
 
 /** Name of the Secret, in the operator's namespace. */
-export const CA_SECRET = "tulle-ca";
+export const CA_SECRET = OPERATOR_NAMES.caSecret;
 /** Its one key: one object, so that a write is whole or not at all. */
 export const CA_KEY = "authority.json";
 

@@ -3,7 +3,14 @@
  * the configuration need not know it. The leader's work.
  */
 import { type KubeClient, Reflector } from "../../kube/index.ts";
-import { type Clock, type Logger, MemoryStore, type Millis, type Random } from "../../mesh/index.ts";
+import {
+  type Clock,
+  type Logger,
+  MemoryStore,
+  type Millis,
+  OPERATOR_FIELD_MANAGER,
+  type Random,
+} from "../../mesh/index.ts";
 import { MUTATING_WEBHOOKS, type MutatingWebhookConfiguration } from "../resources.ts";
 
 export interface CaBundleOptions {
@@ -16,7 +23,6 @@ export interface CaBundleOptions {
   readonly logger: Logger;
 }
 
-const FIELD_MANAGER = "tulle-operator";
 const AGAIN_AFTER: Millis = 2_000;
 
 export class CaBundleKeeper implements Disposable {
@@ -24,6 +30,8 @@ export class CaBundleKeeper implements Disposable {
   readonly #found = new MemoryStore<MutatingWebhookConfiguration>();
   readonly #reflector: Reflector<MutatingWebhookConfiguration, MutatingWebhookConfiguration>;
   #writing = false;
+  /** Something changed during a write: it is to be looked at again. */
+  #missed = false;
   #again: Disposable | undefined;
   #closed = false;
 
@@ -47,12 +55,18 @@ export class CaBundleKeeper implements Disposable {
 
   /** The bundle or the configuration is another one now. */
   changed(): void {
-    if (this.#writing || this.#closed) return;
+    if (this.#closed) return;
+    if (this.#writing) {
+      this.#missed = true;
+      return;
+    }
     const configuration = this.#found.get(this.#options.name);
     if (configuration === undefined || this.#outdated(configuration).length === 0) return;
     this.#writing = true;
+    this.#missed = false;
     void this.#write(configuration).finally(() => {
       this.#writing = false;
+      if (this.#missed) this.changed();
     });
   }
 
@@ -79,7 +93,7 @@ export class CaBundleKeeper implements Disposable {
       await client.apply(
         MUTATING_WEBHOOKS,
         { metadata: { name }, webhooks },
-        { fieldManager: FIELD_MANAGER, force: true },
+        { fieldManager: OPERATOR_FIELD_MANAGER, force: true },
       );
       logger.log("info", "the webhook trusts the mesh's bundle", { configuration: name });
     } catch (error) {

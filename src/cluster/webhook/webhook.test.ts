@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { request } from "node:https";
+import { once } from "node:events";
+import { Agent, request } from "node:https";
+import { connect } from "node:tls";
 import { Authority, KeyPair, parseSpiffeId, parseTrustDomain, pemEncode } from "../../identity/index.ts";
 import { applyPatch, type PatchOperation } from "../../inject/index.ts";
 import { KubeClient } from "../../kube/index.ts";
@@ -179,6 +181,70 @@ describe("the server", () => {
     expect(answers.filter((one) => one.status === 200)).toHaveLength(400);
   });
 
+  test("ends a kept connection with the next answer once it leaves", async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = () =>
+      new Promise<string | undefined>((resolve, reject) => {
+        const call = request(
+          {
+            host: "127.0.0.1",
+            port: webhook.port,
+            servername: "tulle-operator.tulle-system.svc",
+            ca: authority.bundle().pem(),
+            method: "POST",
+            path: "/inject",
+            agent,
+          },
+          (response) => response.resume().on("end", () => resolve(response.headers.connection)),
+        );
+        call.on("error", reject);
+        call.end(JSON.stringify(reviewOf(pod())));
+      });
+    expect(await ask()).not.toBe("close");
+    webhook.leave();
+    expect(await ask()).toBe("close");
+    expect(await ask()).toBe("close");
+    expect(webhook.counts.get("patched")).toBe(3);
+    agent.destroy();
+  });
+
+  /** A request whose body does not end, on a connection of its own. */
+  const unfinished = async (bytes: number) => {
+    const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+    const socket = connect({ host: "127.0.0.1", port: webhook.port, rejectUnauthorized: false });
+    socket.on("error", () => undefined);
+    socket.on("close", () => close());
+    await once(socket, "secureConnect");
+    socket.resume();
+    socket.write(`POST /inject HTTP/1.1\r\nhost: x\r\ncontent-length: ${bytes + 1}\r\n\r\n`);
+    socket.write(Buffer.alloc(bytes, " "));
+    return { closed, [Symbol.dispose]: () => void socket.destroy() };
+  };
+
+  test("waits 10 s for a body that does not come, and not for ever", async () => {
+    using slow = await unfinished(10);
+    await post(JSON.stringify(reviewOf(pod())));
+    let over = false;
+    void slow.closed.then(() => {
+      over = true;
+    });
+    clock.advance(9_000);
+    await post(JSON.stringify(reviewOf(pod())));
+    expect(over).toBe(false);
+    clock.advance(1_000);
+    await slow.closed;
+    expect(webhook.counts.get("bad-request")).toBe(1);
+  });
+
+  test("keeps no more bodies of strangers in memory than it has room for, and forgets those that went", async () => {
+    const held = await Promise.all(Array.from({ length: 9 }, () => unfinished(7_900_000)));
+    await Promise.race(held.map((one) => one.closed));
+    for (const one of held) one[Symbol.dispose]();
+    await until(() => webhook.counts.get("bad-request") === 9, "the end of all of them");
+    const large = pod({ annotations: { filler: "x".repeat(7_900_000) } });
+    expect((await post(JSON.stringify(reviewOf(large)))).status).toBe(200);
+  });
+
   test("answers what is no review with 400, another path or method with 404, and lives on", async () => {
     expect((await post("{")).status).toBe(400);
     expect((await post("[]")).status).toBe(400);
@@ -231,5 +297,21 @@ describe("caBundle", () => {
     pem = "second";
     keeper.changed();
     await until(() => applied().length === 2, "the second apply");
+  });
+
+  test("is applied again when it changed during a write", async () => {
+    pem = "first";
+    server.intercept = ({ method, body }) => {
+      if (method !== "PATCH" || pem !== "first") return undefined;
+      pem = "second";
+      keeper.changed();
+      // Nothing else will happen that would make it look.
+      return { status: 200, body: body as object };
+    };
+    const webhooks = [{ name: "a.x", clientConfig: {} }];
+    server.storage.create(KIND, undefined, { metadata: { name: "tulle-injector" }, webhooks } as never);
+    await until(() => applied().length >= 2, "the second apply");
+    const clientConfig = { caBundle: Buffer.from("second").toString("base64") };
+    expect(applied()[1]?.body).toMatchObject({ webhooks: [{ name: "a.x", clientConfig }] });
   });
 });

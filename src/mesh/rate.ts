@@ -1,5 +1,5 @@
 /** A token bucket: how often something may happen in the long run, and how often at once. */
-import type { Clock, Millis } from "../mesh/index.ts";
+import type { Clock, Millis } from "./time.ts";
 
 export class Rate {
   readonly #clock: Clock;
