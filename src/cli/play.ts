@@ -13,6 +13,7 @@ import {
   type PlayEvent,
   parseManifests,
   planAddresses,
+  podCapacity,
   routesOf,
   runInner,
   supervise,
@@ -105,7 +106,8 @@ export async function readManifests(files: readonly string[]): Promise<readonly 
 async function play(files: readonly string[], options: PlayOptions): Promise<number> {
   checkRoot();
   const read = await readManifests(files);
-  const manifest = parseManifests(read);
+  const plan = await addresses(options);
+  const manifest = parseManifests(read, { podLimit: podCapacity(plan) });
   if (manifest.objects.length === 0) {
     const names = read.map((file) => file.name).join(", ");
     throw new LocalError("nothing-to-play", `there is no object in ${names}`, {
@@ -114,15 +116,15 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
     });
   }
   if (options.detach === true) return detach(read, options);
-  const plan = await addresses(options);
+  const pair = (ranges: typeof plan.pods) => `${formatCidr(ranges.v4)},${formatCidr(ranges.v6)}`;
   const config: Omit<NodeConfig, "version" | "stateDirectory" | "egress"> = {
     objects: manifest.objects,
     inject: options.inject,
     mode: options.mode,
     trustDomain: DEFAULT_TRUST_DOMAIN,
     ownImage: ownImage(),
-    podCidr: plan.podCidr,
-    serviceCidr: plan.serviceCidr,
+    podCidr: pair(plan.pods),
+    serviceCidr: pair(plan.services),
   };
   const stop = new AbortController();
   const force = new AbortController();
@@ -183,22 +185,20 @@ async function detach(read: readonly { name: string; text: string }[], options: 
   return (await child.exited) === 2 ? 2 : 1;
 }
 
-async function addresses(options: PlayOptions): Promise<{ podCidr: string; serviceCidr: string }> {
+async function addresses(options: PlayOptions): Promise<ReturnType<typeof planAddresses>> {
   const routes = await Promise.all(
     ["-4", "-6"].map(async (family) => {
       const child = Bun.spawn(["ip", "-j", family, "route", "show", "table", "all"], { stderr: "ignore" });
       return routesOf(await new Response(child.stdout).text());
     }),
   );
-  const plan = planAddresses(
+  return planAddresses(
     {
       ...(options.podCidr === undefined ? {} : { podCidr: options.podCidr }),
       ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
     },
     routes.flat(),
   );
-  const pair = (ranges: typeof plan.pods) => `${formatCidr(ranges.v4)},${formatCidr(ranges.v6)}`;
-  return { podCidr: pair(plan.pods), serviceCidr: pair(plan.services) };
 }
 
 /** The mesh's image is this very program: the binary, or bun with the source beside it. */

@@ -116,7 +116,8 @@ export class ClusterControl implements ControlHandler {
 
   async apply(request: ApplyRequest): Promise<ApplyAnswer> {
     try {
-      const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
+      const podLimit = this.#network.podCapacity;
+      const manifest = parseManifests(request.files, { existing: this.#cluster.objects, podLimit });
       this.#network.checkServices(manifest.objects);
       const results = this.#cluster.apply(manifest.objects);
       return { results, notices: manifest.notices.map(formatProblem) };
