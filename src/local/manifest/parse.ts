@@ -20,6 +20,8 @@ export interface ParseOptions {
   readonly existing?: readonly Placed[];
   /** Pods that the node has addresses for. */
   readonly podLimit?: number;
+  /** False for `delete`: what the objects say of others, and whether the node could hold them, is of no matter. */
+  readonly references?: false;
 }
 
 /** Pods that one node holds at most: each has processes, mounts and addresses of its own. */
@@ -92,8 +94,10 @@ export function parseManifests(
       }
     }
   }
-  const limit = Math.min(options.podLimit ?? POD_LIMIT, POD_LIMIT);
-  problems.push(...checkReferences(objects, options.existing ?? [], limit));
+  if (options.references !== false) {
+    const limit = Math.min(options.podLimit ?? POD_LIMIT, POD_LIMIT);
+    problems.push(...checkReferences(objects, options.existing ?? [], limit));
+  }
   if (problems.length > 0) throw new ManifestError(problems);
   return { objects, notices };
 }
