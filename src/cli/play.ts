@@ -8,13 +8,13 @@ import {
   formatProblem,
   LocalError,
   linesOf,
+  machineRoutes,
   type NodeConfig,
   type OwnImage,
   type PlayEvent,
   parseManifests,
   planAddresses,
   podCapacity,
-  routesOf,
   runInner,
   supervise,
 } from "../local/index.ts";
@@ -106,7 +106,12 @@ export async function readManifests(files: readonly string[]): Promise<readonly 
 async function play(files: readonly string[], options: PlayOptions): Promise<number> {
   checkRoot();
   const read = await readManifests(files);
-  const plan = await addresses(options);
+  const { podCidr, serviceCidr } = options;
+  const wanted = {
+    ...(podCidr === undefined ? {} : { podCidr }),
+    ...(serviceCidr === undefined ? {} : { serviceCidr }),
+  };
+  const plan = planAddresses(wanted, await machineRoutes());
   const manifest = parseManifests(read, { podLimit: podCapacity(plan) });
   if (manifest.objects.length === 0) {
     const names = read.map((file) => file.name).join(", ");
@@ -183,22 +188,6 @@ async function detach(read: readonly { name: string; text: string }[], options: 
   clearTimeout(timeout);
   process.stderr.write(await complaint);
   return (await child.exited) === 2 ? 2 : 1;
-}
-
-async function addresses(options: PlayOptions): Promise<ReturnType<typeof planAddresses>> {
-  const routes = await Promise.all(
-    ["-4", "-6"].map(async (family) => {
-      const child = Bun.spawn(["ip", "-j", family, "route", "show", "table", "all"], { stderr: "ignore" });
-      return routesOf(await new Response(child.stdout).text());
-    }),
-  );
-  return planAddresses(
-    {
-      ...(options.podCidr === undefined ? {} : { podCidr: options.podCidr }),
-      ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
-    },
-    routes.flat(),
-  );
 }
 
 /** The mesh's image is this very program: the binary, or bun with the source beside it. */
