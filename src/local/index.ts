@@ -12,7 +12,7 @@ export type { Placed } from "./manifest/placed.ts";
 export { formatProblem, ManifestError } from "./manifest/problems.ts";
 export type { NodeConfig, OwnImage } from "./runner/config.ts";
 export { linesOf, type PlayEvent } from "./runner/events.ts";
-export { runInner } from "./runner/inner.ts";
+export { runInner } from "./runner/load.ts";
 export { type PodStatus, readyColumn, restartsOf, statusColumn, troubles } from "./runner/status.ts";
 export {
   cleanLeftOver,
