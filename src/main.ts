@@ -9,5 +9,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   writeSync(2, `tulle: the output cannot be written: ${why}\n`);
   process.exit(1);
 });
+// Nor is one of messages and logs: a play that was left running and a sidecar go on.
+process.stderr.on("error", () => undefined);
 
 process.exitCode = await main(process.argv.slice(2));

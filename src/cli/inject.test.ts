@@ -39,6 +39,21 @@ describe("on the command line", () => {
     expect(await tulle(["uninject", "-"], POD)).toEqual({ code: 0, stdout: POD, stderr: "Pod/app: has no sidecar\n" });
   }, 60_000);
 
+  test("a reader of the messages that has enough is no failure", async () => {
+    const many = Array.from({ length: 500 }, (_, index) =>
+      POD.replace("name: app\n", `name: ${"a".repeat(200)}${index}\n`),
+    );
+    const line = `set -o pipefail; "$0" src/main.ts inject - 2>&1 >/dev/null | head -n 1`;
+    const child = Bun.spawn(["bash", "-c", line, process.execPath], {
+      cwd: ROOT,
+      stdin: Buffer.from(many.join("---\n")),
+      stdout: "pipe",
+    });
+    const [stdout, code] = await Promise.all([child.stdout.text(), child.exited]);
+    expect(stdout).toMatch(/^Pod\/a+0: injected\n$/);
+    expect(code).toBe(0);
+  }, 60_000);
+
   test("a template that was not rendered, and options that no cluster would take, are refused", async () => {
     const refused = async (args: readonly string[], stdin: string) => {
       const ran = await tulle(["inject", ...args, "-"], stdin);

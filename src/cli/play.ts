@@ -8,12 +8,13 @@ import {
   formatProblem,
   LocalError,
   linesOf,
+  machineRoutes,
   type NodeConfig,
   type OwnImage,
   type PlayEvent,
   parseManifests,
   planAddresses,
-  routesOf,
+  podCapacity,
   runInner,
   supervise,
 } from "../local/index.ts";
@@ -105,7 +106,13 @@ export async function readManifests(files: readonly string[]): Promise<readonly 
 async function play(files: readonly string[], options: PlayOptions): Promise<number> {
   checkRoot();
   const read = await readManifests(files);
-  const manifest = parseManifests(read);
+  const { podCidr, serviceCidr } = options;
+  const wanted = {
+    ...(podCidr === undefined ? {} : { podCidr }),
+    ...(serviceCidr === undefined ? {} : { serviceCidr }),
+  };
+  const plan = planAddresses(wanted, await machineRoutes());
+  const manifest = parseManifests(read, { podLimit: podCapacity(plan) });
   if (manifest.objects.length === 0) {
     const names = read.map((file) => file.name).join(", ");
     throw new LocalError("nothing-to-play", `there is no object in ${names}`, {
@@ -114,15 +121,15 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
     });
   }
   if (options.detach === true) return detach(read, options);
-  const plan = await addresses(options);
+  const pair = (ranges: typeof plan.pods) => `${formatCidr(ranges.v4)},${formatCidr(ranges.v6)}`;
   const config: Omit<NodeConfig, "version" | "stateDirectory" | "egress"> = {
     objects: manifest.objects,
     inject: options.inject,
     mode: options.mode,
     trustDomain: DEFAULT_TRUST_DOMAIN,
     ownImage: ownImage(),
-    podCidr: plan.podCidr,
-    serviceCidr: plan.serviceCidr,
+    podCidr: pair(plan.pods),
+    serviceCidr: pair(plan.services),
   };
   const stop = new AbortController();
   const force = new AbortController();
@@ -181,24 +188,6 @@ async function detach(read: readonly { name: string; text: string }[], options: 
   clearTimeout(timeout);
   process.stderr.write(await complaint);
   return (await child.exited) === 2 ? 2 : 1;
-}
-
-async function addresses(options: PlayOptions): Promise<{ podCidr: string; serviceCidr: string }> {
-  const routes = await Promise.all(
-    ["-4", "-6"].map(async (family) => {
-      const child = Bun.spawn(["ip", "-j", family, "route", "show", "table", "all"], { stderr: "ignore" });
-      return routesOf(await new Response(child.stdout).text());
-    }),
-  );
-  const plan = planAddresses(
-    {
-      ...(options.podCidr === undefined ? {} : { podCidr: options.podCidr }),
-      ...(options.serviceCidr === undefined ? {} : { serviceCidr: options.serviceCidr }),
-    },
-    routes.flat(),
-  );
-  const pair = (ranges: typeof plan.pods) => `${formatCidr(ranges.v4)},${formatCidr(ranges.v6)}`;
-  return { podCidr: pair(plan.pods), serviceCidr: pair(plan.services) };
 }
 
 /** The mesh's image is this very program: the binary, or bun with the source beside it. */

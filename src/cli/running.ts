@@ -190,12 +190,19 @@ export function deleteCommand(): Command {
         kind: string | undefined,
         name: string | undefined,
         options: Scope & { filename?: string[]; gracePeriod?: number; ignoreNotFound?: true },
+        command: Command,
       ) => {
         const { filename, namespace, gracePeriod } = options;
         if (filename === undefined ? kind === undefined || name === undefined : kind !== undefined) {
           throw new LocalError("what-to-delete", "name a kind and an object, or files with -f", {
             exitCode: 2,
             hint: "tulle delete pod NAME, or tulle delete -f FILE",
+          });
+        }
+        if (filename !== undefined && command.getOptionValueSource("namespace") === "cli") {
+          throw new LocalError("what-to-delete", "-n is for one object: the manifests say their own namespaces", {
+            exitCode: 2,
+            hint: "tulle delete KIND NAME -n NAMESPACE, or tulle delete -f FILE",
           });
         }
         const what =

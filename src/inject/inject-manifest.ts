@@ -4,7 +4,7 @@ import type { JsonObject } from "./json.ts";
 import { onPod, parseManifest, podsOf } from "./manifest.ts";
 import { type Cut, encodeOriginal } from "./original.ts";
 import type { InjectConfig } from "./sidecar.ts";
-import { inOrder, type Splice, splicesOf, spliceText } from "./splice.ts";
+import { inOrder, type Splice, sharedAnchors, splicesOf, spliceText } from "./splice.ts";
 
 export interface InjectResult {
   readonly kind: string;
@@ -31,18 +31,23 @@ export function injectManifest(text: string, config: InjectConfig, name = "-"): 
   const manifest = parseManifest(text, name);
   const splices: Splice[] = [];
   const results: InjectResult[] = [];
-  for (const holder of manifest.documents.flatMap((document) => [...podsOf(document)])) {
+  // A List may hold a thousand pods: what is asked of the whole document is asked once.
+  const holders = manifest.documents.flatMap((document) => {
+    const shared = sharedAnchors(document);
+    return [...podsOf(document)].map((holder) => ({ holder, shared }));
+  });
+  for (const { holder, shared } of holders) {
     onPod(manifest, holder, () => {
       let was: JsonObject = {};
       const injection = injectPod(holder.pod(), config, (found) => {
         was = found;
         return RECORD;
       });
-      const { kind, namespace, document, node, offset, at } = holder;
+      const { kind, namespace, node, offset, at } = holder;
       const about = { kind, name: holder.name, namespace, line: manifest.lineOf(offset) };
       if (injection.outcome === "injected") {
         const patch = injection.patch.map((one) => ({ ...one, path: at + one.path }));
-        splices.push(...recorded(text, splicesOf(text, manifest.lineEnd, document, node, patch), was));
+        splices.push(...recorded(text, splicesOf(text, manifest.lineEnd, shared, node, patch), was));
         results.push({ ...about, outcome: "injected", warnings: injection.warnings });
       } else if (injection.outcome === "repaired") {
         const again = "it was changed after it was injected: `tulle uninject` it, then inject it again";

@@ -69,6 +69,12 @@ describe("injectManifest keeps every byte and meshes", () => {
     expect(holds(text)).toContain("TULLE_PROBES");
   });
 
+  test("a List of hundreds takes a time that grows with its length, not with its square", () => {
+    const item = `- ${POD.trimEnd().replaceAll("\n", "\n  ")}\n`;
+    const { results } = inject(`apiVersion: v1\nkind: List\nitems:\n${item.repeat(800)}`);
+    expect(results).toHaveLength(800);
+  }, 20_000);
+
   test("a List and every kind that holds pods", () => {
     const pod = { spec: { containers: [{ name: "a", image: "b" }] } };
     const kinds = [

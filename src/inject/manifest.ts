@@ -40,7 +40,6 @@ export interface Manifest {
 
 /** One object that holds a pod. */
 export interface PodHolder {
-  readonly document: Document;
   /** The object's tree. */
   readonly node: YAMLMap;
   readonly kind: string;
@@ -116,7 +115,6 @@ export function* podsOf(document: Document): Iterable<PodHolder> {
     const whole: unknown = node.toJS(document, { maxAliasCount: 100 });
     const metadata = isObject(whole) && isObject(whole["metadata"]) ? whole["metadata"] : {};
     yield {
-      document,
       node,
       kind,
       name: textOf(metadata["name"]) ?? textOf(metadata["generateName"]) ?? "",

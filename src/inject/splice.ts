@@ -31,15 +31,14 @@ interface Collection {
   readonly additions: string[];
 }
 
-/** The insertions for one patched object, whose tree is `root`. Throws InjectError `shared-node` or `odd-yaml`. */
+/** The insertions for one patched object, whose tree is `root`; `shared` are its document's `sharedAnchors`. Throws InjectError `shared-node` or `odd-yaml`. */
 export function splicesOf(
   source: string,
   lineEnd: "\n" | "\r\n",
-  document: Document,
+  shared: ReadonlySet<string>,
   root: Node,
   patch: readonly PatchOperation[],
 ): readonly Splice[] {
-  const shared = sharedAnchors(document);
   const splices: Splice[] = [];
   const collections = new Map<Node, Collection>();
   let removed: { readonly parent: Node; readonly pair: Pair<Node, Node | null> } | undefined;
@@ -117,7 +116,8 @@ function descend(root: Node, steps: readonly string[], shared: ReadonlySet<strin
   return node as Node;
 }
 
-function sharedAnchors(document: Document): ReadonlySet<string> {
+/** Anchors that an alias names. */
+export function sharedAnchors(document: Document): ReadonlySet<string> {
   const used = new Set<string>();
   visit(document, {
     Alias(_key, node) {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { cidrContains, formatCidr, parseCidr } from "../mesh/index.ts";
-import { AddressPool, addressAt, planAddresses, routesOf } from "./addresses.ts";
+import { AddressPool, addressAt, planAddresses, podCapacity, RESERVED, routesOf } from "./addresses.ts";
 
 const cidr = (text: string) => {
   const parsed = parseCidr(text);
@@ -15,6 +15,13 @@ test("the default ranges give way to the machine's routes", () => {
   expect(formatCidr(plan.pods.v4)).toBe("172.29.244.0/24");
   expect(formatCidr(plan.services.v4)).toBe("172.29.96.0/20");
   expect(formatCidr(plan.pods.v6)).toBe("fd00:10:245::/112");
+});
+
+test("a range holds one pod less than it has addresses to hand out", () => {
+  const plan = planAddresses({ podCidr: "192.0.2.0/26" }, []);
+  const pool = new AddressPool(plan.pods.v4, RESERVED);
+  for (let i = 0; i <= podCapacity(plan); i++) pool.allocate();
+  expect(() => pool.allocate()).toThrow(/every address/);
 });
 
 test("a wanted range that overlaps a route of the machine is refused by name", () => {

@@ -98,9 +98,22 @@ export function routesOf(output: string): readonly Cidr[] {
   });
 }
 
+/** Addresses at the start of a range that are not handed out: those of the node and of its own Services. */
+export const RESERVED = 16;
+
+/** How many pods the ranges hold, and one more while a rollout replaces another. */
+export function podCapacity({ pods }: Pick<AddressPlan, "pods">): number {
+  return Math.min(sizeOf(pods.v4), sizeOf(pods.v6)) - RESERVED - 2;
+}
+
+function sizeOf(cidr: Cidr): number {
+  return Math.min(2 ** (cidr.bytes.length * 8 - cidr.prefix), 65_536);
+}
+
 /** Hands out the addresses of one range in turn, so that a freed one is not used again at once. */
 export class AddressPool {
   readonly #cidr: Cidr;
+  readonly #reserved: number;
   readonly #size: number;
   readonly #used = new Set<Ip>();
   #next: number;
@@ -108,12 +121,10 @@ export class AddressPool {
   /** The first `reserved` addresses are never handed out. */
   constructor(cidr: Cidr, reserved: number) {
     this.#cidr = cidr;
-    this.#size = Math.min(2 ** (cidr.bytes.length * 8 - cidr.prefix), 65_536);
+    this.#size = sizeOf(cidr);
     this.#next = reserved;
     this.#reserved = reserved;
   }
-
-  readonly #reserved: number;
 
   /** Throws LocalError `addresses` when every address is in use. */
   allocate(): Ip {

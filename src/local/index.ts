@@ -2,7 +2,7 @@
  * local: a node on one machine. Reads manifests, makes the pods' namespaces, containers, names and addresses, and runs the
  * operator beside them. Touches nothing of the machine that it did not make, and leaves nothing.
  */
-export { planAddresses, routesOf } from "./addresses.ts";
+export { planAddresses, podCapacity } from "./addresses.ts";
 export { CRUN } from "./container/runtime.ts";
 export { PlayClient } from "./control/client.ts";
 export type * from "./control/protocol.ts";
@@ -12,7 +12,7 @@ export type { Placed } from "./manifest/placed.ts";
 export { formatProblem, ManifestError } from "./manifest/problems.ts";
 export type { NodeConfig, OwnImage } from "./runner/config.ts";
 export { linesOf, type PlayEvent } from "./runner/events.ts";
-export { runInner } from "./runner/inner.ts";
+export { runInner } from "./runner/load.ts";
 export { type PodStatus, readyColumn, restartsOf, statusColumn, troubles } from "./runner/status.ts";
 export {
   cleanLeftOver,
@@ -23,4 +23,5 @@ export {
 } from "./state/directory.ts";
 export type { EgressChoice } from "./supervisor/egress.ts";
 export { checkRoot } from "./supervisor/preflight.ts";
+export { machineRoutes } from "./supervisor/routes.ts";
 export { supervise } from "./supervisor/supervise.ts";

@@ -197,11 +197,13 @@ export interface VolumeSpec {
 export interface KeyToPath {
   readonly key: string;
   readonly path: string;
+  readonly mode?: number;
 }
 
 export interface DownwardItem {
   readonly path: string;
   readonly fieldRef: { readonly fieldPath: string };
+  readonly mode?: number;
 }
 
 export interface ProjectedSource {

@@ -73,6 +73,18 @@ beforeAll(async () => {
       pod("done", { restartPolicy: "Never", containers: [sh("echo finished")] }),
       pod("failed", { restartPolicy: "Never", containers: [sh("exit 3")] }),
       pod("again", { restartPolicy: "OnFailure", containers: [sh("echo run; [ -e /dev/shm/x ]; exit 1")] }),
+      pod("hung", {
+        containers: [
+          sh("sleep 600", {
+            livenessProbe: {
+              exec: { command: ["sleep", "600"] },
+              periodSeconds: 1,
+              timeoutSeconds: 1,
+              failureThreshold: 1,
+            },
+          }),
+        ],
+      }),
       pod("facts", {
         containers: [
           sh('echo "$GREETING/$NAME/$MADE"; id -u; grep CapEff /proc/self/status; echo done; sleep 600', {
@@ -114,6 +126,10 @@ describe("containers", () => {
     const again = await until("a restart", () => pods().find((one) => one.name === "again" && one.restarts > 0));
     expect(again.status).toMatch(/CrashLoopBackOff|Error|Running|ContainerCreating/);
     expect(logs("again", "--previous")).toBe("run\n");
+  });
+
+  test("are restarted when the command of a liveness probe hangs", async () => {
+    await until("a restart", () => pods().find((one) => one.name === "hung" && one.restarts > 0));
   });
 
   test("get environment, user and capabilities as the manifest says", async () => {

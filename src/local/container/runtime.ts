@@ -122,12 +122,7 @@ export async function startContainer(
     started,
     exited,
     signal: (name) => {
-      if (over || pid === 0) return;
-      try {
-        process.kill(pid, name);
-      } catch {
-        // It ended in this moment.
-      }
+      if (!over && pid !== 0) kill(pid, name);
     },
     hearsTerm: () => pid !== 0 && catchesTerm(pid),
   };
@@ -141,27 +136,46 @@ export function execFlags(
   return ["--user", `${user.uid}:${user.gid}`, ...(noNewPrivileges ? ["--no-new-privs"] : [])];
 }
 
-/** Runs a command in a container; the output is cut at 10 KiB, as a probe's is. */
+let execs = 0;
+
+/**
+ * Runs a command in the container of `directory`; the output is cut at 10 KiB, as a probe's is. After `timeout` it is killed,
+ * and what it may have started is not waited for.
+ */
 export async function execInContainer(
   id: string,
+  directory: string,
   flags: readonly string[],
   command: readonly string[],
   timeout: number,
 ): Promise<{ readonly code: number; readonly output: string; readonly timedOut: boolean }> {
-  const child = Bun.spawn([...CRUN, "exec", ...flags, id, ...command], {
+  const pidFile = join(directory, `exec-${++execs}`);
+  const child = Bun.spawn([...CRUN, "exec", "--pid-file", pidFile, ...flags, id, ...command], {
     env: { PATH: TOOL_PATH },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    child.kill("SIGKILL");
-  }, timeout);
+  const timeUp = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => timeUp.resolve(undefined), timeout);
   try {
-    const [out, err, code] = await Promise.all([head(child.stdout), head(child.stderr), child.exited]);
-    return { code, output: `${out}${err}`.trim(), timedOut };
+    const all = Promise.all([head(child.stdout), head(child.stderr), child.exited]);
+    const ended = await Promise.race([all, timeUp.promise]);
+    if (ended !== undefined) return { code: ended[2], output: `${ended[0]}${ended[1]}`.trim(), timedOut: false };
+    // crun's end alone would leave the command in the container.
+    const pid = readPid(pidFile);
+    if (pid !== 0) kill(pid, "SIGKILL");
+    child.kill("SIGKILL");
+    return { code: 128 + 9, output: "", timedOut: true };
   } finally {
     clearTimeout(timer);
+    await rm(pidFile, { force: true });
+  }
+}
+
+function kill(pid: number, signal: "SIGTERM" | "SIGKILL"): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It ended in this moment.
   }
 }
 

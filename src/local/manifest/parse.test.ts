@@ -40,6 +40,12 @@ describe("parseManifests", () => {
     expect(objects[0]?.position).toEqual({ file: "app.yaml", line: 3, column: 1 });
   });
 
+  test("asks for nothing else of an object that is to be deleted", () => {
+    const service = `apiVersion: v1\nkind: Service\nmetadata: { name: web }\nspec: { selector: { app: web }, ports: [{ port: 80 }] }\n`;
+    expect(problemsOf(service)).toEqual([expect.stringContaining("selects nothing")]);
+    expect(parseManifests([{ name: "app.yaml", text: service }], { references: false }).objects).toHaveLength(1);
+  });
+
   test("passes over documents that hold nothing but comments, as `helm template` makes them", () => {
     const text = `# Source: empty.yaml\n---\n# nothing\n---\nnull\n---\n${pod(CONTAINER)}`;
     expect(parseManifests([{ name: "app.yaml", text }]).objects).toHaveLength(1);

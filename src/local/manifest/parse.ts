@@ -18,11 +18,13 @@ export interface Manifest {
 export interface ParseOptions {
   /** Objects that exist already (for `apply`): references to them hold. */
   readonly existing?: readonly Placed[];
-  /** Pods that the node can hold. */
+  /** Pods that the node has addresses for. */
   readonly podLimit?: number;
+  /** False for `delete`: what the objects say of others, and whether the node could hold them, is of no matter. */
+  readonly references?: false;
 }
 
-/** Pods that one node holds unless said otherwise: each has processes, mounts and addresses of its own. */
+/** Pods that one node holds at most: each has processes, mounts and addresses of its own. */
 export const POD_LIMIT = 200;
 
 /** 10,000 pods have 3 MiB. */
@@ -92,8 +94,10 @@ export function parseManifests(
       }
     }
   }
-  const limit = options.podLimit ?? POD_LIMIT;
-  problems.push(...checkReferences(objects, options.existing ?? [], limit));
+  if (options.references !== false) {
+    const limit = Math.min(options.podLimit ?? POD_LIMIT, POD_LIMIT);
+    problems.push(...checkReferences(objects, options.existing ?? [], limit));
+  }
   if (problems.length > 0) throw new ManifestError(problems);
   return { objects, notices };
 }

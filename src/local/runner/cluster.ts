@@ -32,9 +32,11 @@ export interface ClusterOptions {
   readonly inject: ((pod: PodTemplate) => PodTemplate) | undefined;
   /** What pods share; its `changed` is the cluster's business. */
   readonly node: Omit<PodNode, "changed" | "configMap">;
-  /** Addresses for a new pod. */
+  /** Addresses for a new pod. Throws LocalError while there are none. */
   readonly takeAddresses: () => readonly Ip[];
   readonly freeAddresses: (ips: readonly Ip[]) => void;
+  /** Hears why a pod cannot be made yet. */
+  readonly delayed: (error: LocalError) => void;
   /** Something changed: objects, or a pod's status. */
   readonly changed: (pod: PodWorker | undefined) => void;
 }
@@ -63,6 +65,8 @@ export class Cluster {
   readonly #trustBundle = new Map<string, string>();
   readonly #createdAt = new Map<string, Millis>();
   #closing = false;
+  /** A pod waits for addresses. */
+  #short = false;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -119,7 +123,10 @@ export class Cluster {
     const order = ["Namespace", "ServiceAccount", "ConfigMap", "Service", "Deployment", "Pod"];
     const sorted = [...batch].sort((a, b) => order.indexOf(a.object.kind) - order.indexOf(b.object.kind));
     const declared = new Map(sorted.filter(isNamespace).map((one) => [one.object.metadata.name, one.object.metadata]));
-    for (const placed of sorted) {
+    const batchKeys = new Set(sorted.map(keyOf));
+    // A namespace with other labels may mesh what is there already, at the next start of its pods.
+    const judged = this.objects.filter((one) => declared.has(one.namespace) && !batchKeys.has(keyOf(one)));
+    for (const placed of [...sorted, ...judged]) {
       const template = templateOf(placed.object);
       const labels = declared.get(placed.namespace)?.labels ?? this.#namespaces.get(placed.namespace);
       if (template === undefined) continue;
@@ -149,8 +156,7 @@ export class Cluster {
           if (pod.plan.namespace === placed.namespace) pod.configMapChanged(metadata.name);
         }
       }
-      if (kind === "Pod") this.#reconcilePod(placed, outcome === "configured");
-      if (kind === "Deployment") this.#reconcileDeployment(placed);
+      this.#reconcile(placed, outcome === "configured");
     }
     this.#options.changed(undefined);
     return results;
@@ -210,7 +216,16 @@ export class Cluster {
   #start(namespace: string, name: string, template: PodTemplate, owner: PodWorker["plan"]["owner"]): void {
     const labels = this.#namespaces.get(namespace) ?? this.#impliedLabels(namespace);
     const { metadata, spec } = this.#injected(template, labels);
-    const ips = this.#options.takeAddresses();
+    let ips: readonly Ip[];
+    try {
+      ips = this.#options.takeAddresses();
+    } catch (error) {
+      if (!(error instanceof LocalError)) throw error;
+      // It is made when another one gives its addresses back.
+      if (!this.#short) this.#options.delayed(error);
+      this.#short = true;
+      return;
+    }
     const pod = new PodWorker(
       {
         namespace,
@@ -235,7 +250,11 @@ export class Cluster {
     this.#pods.delete(pod.key);
     this.#options.freeAddresses(pod.plan.ips);
     this.#options.changed(undefined);
-    if (!this.#closing) this.#reconcileOwner(pod);
+    if (this.#closing) return;
+    this.#reconcileOwner(pod);
+    if (!this.#short) return;
+    this.#short = false;
+    for (const placed of this.#objects.values()) this.#reconcile(placed, false);
   }
 
   #podChanged(pod: PodWorker): void {
@@ -246,13 +265,14 @@ export class Cluster {
 
   #reconcileOwner(pod: PodWorker): void {
     const { namespace, owner, name } = pod.plan;
-    if (owner !== undefined) {
-      const placed = this.#objects.get(`Deployment/${namespace}/${owner.name}`);
-      if (placed !== undefined) this.#reconcileDeployment(placed);
-    } else {
-      const placed = this.#objects.get(`Pod/${namespace}/${name}`);
-      if (placed !== undefined) this.#reconcilePod(placed, false);
-    }
+    const key = owner === undefined ? `Pod/${namespace}/${name}` : `Deployment/${namespace}/${owner.name}`;
+    const placed = this.#objects.get(key);
+    if (placed !== undefined) this.#reconcile(placed, false);
+  }
+
+  #reconcile(placed: Placed, changed: boolean): void {
+    if (placed.object.kind === "Pod") this.#reconcilePod(placed, changed);
+    if (placed.object.kind === "Deployment") this.#reconcileDeployment(placed);
   }
 
   /** A bare Pod: started once; replaced when its object changed. */

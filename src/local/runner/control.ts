@@ -115,20 +115,13 @@ export class ClusterControl implements ControlHandler {
   }
 
   async apply(request: ApplyRequest): Promise<ApplyAnswer> {
-    try {
-      const manifest = parseManifests(request.files, { existing: this.#cluster.objects });
+    return allOrNothing(() => {
+      const podLimit = this.#network.podCapacity;
+      const manifest = parseManifests(request.files, { existing: this.#cluster.objects, podLimit });
       this.#network.checkServices(manifest.objects);
       const results = this.#cluster.apply(manifest.objects);
       return { results, notices: manifest.notices.map(formatProblem) };
-    } catch (error) {
-      if (!(error instanceof TulleError) || error.exitCode !== 2) throw error;
-      const hint = (error.hint ?? "").replace(NOTHING_STARTED, "");
-      throw new LocalError(error.code, error.message, {
-        exitCode: 2,
-        cause: error,
-        hint: `Nothing was changed. ${hint}`.trim(),
-      });
-    }
+    });
   }
 
   async delete(request: DeleteRequest): Promise<DeleteAnswer> {
@@ -142,7 +135,7 @@ export class ClusterControl implements ControlHandler {
         return { results: [], notFound: [error.message] };
       }
     }
-    const { objects } = parseManifests(request.files ?? [], { existing: this.#cluster.objects });
+    const { objects } = allOrNothing(() => parseManifests(request.files ?? [], { references: false }));
     const results: ObjectResult[] = [];
     const notFound: string[] = [];
     // Backwards, so that a Namespace goes after what it holds.
@@ -214,6 +207,21 @@ export class ClusterControl implements ControlHandler {
     if (pod.containerNames.includes(name)) return name;
     throw new LocalError("not-found", `pod ${pod.plan.name} has no container ${name}`, {
       hint: `it has ${pod.containerNames.join(", ")}`,
+    });
+  }
+}
+
+/** A refusal of the input says that nothing was changed. */
+function allOrNothing<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof TulleError) || error.exitCode !== 2) throw error;
+    const hint = (error.hint ?? "").replace(NOTHING_STARTED, "");
+    throw new LocalError(error.code, error.message, {
+      exitCode: 2,
+      cause: error,
+      hint: `Nothing was changed. ${hint}`.trim(),
     });
   }
 }

@@ -152,6 +152,7 @@ async function run(
     },
     takeAddresses: () => network.takePodAddresses(),
     freeAddresses: (ips) => network.freePodAddresses(ips),
+    delayed: (error) => tell({ type: "notice", text: `a pod waits: ${error.message}` }),
     changed: (pod) => {
       if (pod === undefined) {
         network.setServices(

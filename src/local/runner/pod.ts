@@ -291,7 +291,8 @@ export class PodWorker implements ContainerHost {
   }
 
   #exec(container: ContainerSpec, command: readonly string[], timeout: Millis) {
-    return execInContainer(this.containerId(container.name), this.#execFlags(container), command, timeout);
+    const id = this.containerId(container.name);
+    return execInContainer(id, this.#containerDirectory(container), this.#execFlags(container), command, timeout);
   }
 
   get #grace(): Millis {

@@ -20,7 +20,7 @@ import {
   type ServiceRecord,
   SYSTEM_NAMESPACE,
 } from "../../mesh/index.ts";
-import { type AddressPlan, AddressPool } from "../addresses.ts";
+import { type AddressPlan, AddressPool, podCapacity, RESERVED } from "../addresses.ts";
 import type { NameView } from "../dns/answer.ts";
 import { LocalError } from "../errors.ts";
 import type { IpFamily, KubernetesObject, ServiceObject } from "../kinds.ts";
@@ -31,9 +31,6 @@ import { renderNodeRules } from "../services/rules.ts";
 import type { Cluster } from "./cluster.ts";
 import { NODE_NAME } from "./facts.ts";
 import type { PodWorker } from "./pod.ts";
-
-/** Addresses at the start of a range that are not handed out: those of the node and of its own Services. */
-const RESERVED = 16;
 
 export class ServiceNetwork implements NameView {
   readonly pods = new MemoryStore<PodRecord>();
@@ -100,8 +97,21 @@ export class ServiceNetwork implements NameView {
     return ips.filter((ip) => this.#v6 || !isIpv6(ip));
   }
 
+  /** Pods that have an address of each family. */
+  get podCapacity(): number {
+    return podCapacity(this.#plan);
+  }
+
+  /** Throws LocalError `addresses` and keeps none when a family has no address left. */
   takePodAddresses(): readonly Ip[] {
-    return this.#podPools.map((pool) => pool.allocate());
+    const taken: Ip[] = [];
+    try {
+      for (const pool of this.#podPools) taken.push(pool.allocate());
+    } catch (error) {
+      this.freePodAddresses(taken);
+      throw error;
+    }
+    return taken;
   }
 
   freePodAddresses(ips: readonly Ip[]): void {

@@ -4,7 +4,7 @@
  */
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
 import { readdir, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 
 /** One file of a volume. */
 export interface VolumeFile {
@@ -13,8 +13,6 @@ export interface VolumeFile {
   readonly content: string | Uint8Array;
   /** Permission bits. */
   readonly mode: number;
-  /** Owner when it is not root. */
-  readonly uid?: number | undefined;
   /** Group when it is not root (fsGroup). */
   readonly gid?: number | undefined;
 }
@@ -23,19 +21,19 @@ export interface VolumeFile {
 export async function writeAtomically(directory: string, files: readonly VolumeFile[]): Promise<void> {
   mkdirSync(directory, { recursive: true, mode: 0o755 });
   const fresh = mkdtempSync(join(directory, "..v-"));
-  chmodSync(fresh, 0o755);
-  for (const file of files) {
-    const path = join(fresh, file.path);
-    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    await writeFile(path, file.content, { mode: file.mode });
-    chmodSync(path, file.mode);
-    if (file.uid !== undefined || file.gid !== undefined) chownSync(path, file.uid ?? 0, file.gid ?? 0);
-  }
   const data = join(directory, "..data");
+  const link = `${data}_tmp`;
   const old = tryReadlink(data);
-  const name = fresh.slice(directory.length + 1);
-  symlinkSync(name, `${data}_tmp`);
-  renameSync(`${data}_tmp`, data);
+  try {
+    chmodSync(fresh, 0o755);
+    for (const file of files) await write(join(fresh, file.path), file);
+    symlinkSync(basename(fresh), link);
+    renameSync(link, data);
+  } catch (error) {
+    rmSync(link, { force: true });
+    rmSync(fresh, { recursive: true, force: true });
+    throw error;
+  }
   const wanted = new Set(files.map((file) => file.path.split("/")[0] as string));
   for (const top of wanted) {
     if (tryReadlink(join(directory, top)) === undefined) symlinkSync(join("..data", top), join(directory, top));
@@ -44,6 +42,13 @@ export async function writeAtomically(directory: string, files: readonly VolumeF
     if (!entry.startsWith("..") && !wanted.has(entry)) rmSync(join(directory, entry), { force: true });
   }
   if (old !== undefined) await rm(join(directory, old), { recursive: true, force: true });
+}
+
+async function write(path: string, file: VolumeFile): Promise<void> {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+  await writeFile(path, file.content, { mode: file.mode });
+  chmodSync(path, file.mode);
+  if (file.gid !== undefined) chownSync(path, 0, file.gid);
 }
 
 function tryReadlink(path: string): string | undefined {

@@ -1,7 +1,7 @@
 /** The files of a pod's volumes, from its specification and what the run knows. */
 import type { ConfigMapLookup } from "../container/variables.ts";
 import { LocalError } from "../errors.ts";
-import type { KeyToPath, VolumeSpec } from "../kinds.ts";
+import type { KeyToPath, ProjectedSource, VolumeSpec } from "../kinds.ts";
 import { fieldValue, type PodFacts } from "../runner/facts.ts";
 import type { SignedToken } from "../tokens.ts";
 import type { VolumeFile } from "./atomic.ts";
@@ -34,13 +34,13 @@ export function volumeContent(volume: VolumeSpec, sources: VolumeSources): Volum
   const mode = volume.configMap?.defaultMode ?? volume.downwardAPI?.defaultMode ?? volume.projected?.defaultMode;
   const add = (path: string, content: string, own: number | undefined) =>
     files.push({ path, content, mode: own ?? mode ?? DEFAULT_MODE });
-  const all = [
+  const all: readonly ProjectedSource[] = [
     ...(volume.configMap === undefined ? [] : [{ configMap: volume.configMap }]),
     ...(volume.downwardAPI === undefined ? [] : [{ downwardAPI: volume.downwardAPI }]),
     ...(volume.projected?.sources ?? []),
   ];
   for (const source of all) {
-    if ("configMap" in source && source.configMap !== undefined) {
+    if (source.configMap !== undefined) {
       const { name, items, optional } = source.configMap;
       configMaps.push(name);
       const data = sources.configMap(name);
@@ -49,19 +49,19 @@ export function volumeContent(volume: VolumeSpec, sources: VolumeSources): Volum
       }
       for (const item of items ?? Object.keys(data ?? {}).map((key): KeyToPath => ({ key, path: key }))) {
         const value = data?.[item.key];
-        if (value !== undefined) add(item.path, value, modeOf(item));
+        if (value !== undefined) add(item.path, value, item.mode);
         else if (optional !== true) {
           const what = `volume "${volume.name}": ConfigMap "${name}" has no key "${item.key}"`;
           throw new LocalError("config-map-missing", what);
         }
       }
     }
-    if ("downwardAPI" in source && source.downwardAPI !== undefined) {
+    if (source.downwardAPI !== undefined) {
       for (const item of source.downwardAPI.items) {
-        add(item.path, fieldValue(item.fieldRef.fieldPath, sources.facts) ?? "", modeOf(item));
+        add(item.path, fieldValue(item.fieldRef.fieldPath, sources.facts) ?? "", item.mode);
       }
     }
-    if ("serviceAccountToken" in source && source.serviceAccountToken !== undefined) {
+    if (source.serviceAccountToken !== undefined) {
       const { audience, expirationSeconds, path } = source.serviceAccountToken;
       const lifetime = expirationSeconds ?? DEFAULT_TOKEN_LIFETIME;
       add(path, sources.token(audience, lifetime).token, undefined);
@@ -69,9 +69,4 @@ export function volumeContent(volume: VolumeSpec, sources: VolumeSources): Volum
     }
   }
   return { files, tokenLifetime, configMaps };
-}
-
-/** Items may carry a mode of their own. */
-function modeOf(item: object): number | undefined {
-  return "mode" in item && typeof item.mode === "number" ? item.mode : undefined;
 }
