@@ -87,8 +87,11 @@ export function innerCommand(): Command {
   });
 }
 
+/** As `play --background`, the half of `--detach` that stays, takes them from standard input: what was read, with its names. */
+type ManifestFiles = readonly { readonly name: string; readonly text: string }[];
+
 /** Reads manifests, `-` from standard input. Throws LocalError `unreadable-file` (exit code 2). */
-export async function readManifests(files: readonly string[]): Promise<readonly { name: string; text: string }[]> {
+export async function readManifests(files: readonly string[]): Promise<ManifestFiles> {
   return Promise.all(
     files.map(async (name) => {
       if (name === "-") return { name: "standard input", text: await Bun.stdin.text() };
@@ -105,7 +108,7 @@ export async function readManifests(files: readonly string[]): Promise<readonly 
 
 async function play(files: readonly string[], options: PlayOptions): Promise<number> {
   checkRoot();
-  const read = await readManifests(files);
+  const read = options.background === true ? ((await Bun.stdin.json()) as ManifestFiles) : await readManifests(files);
   const { podCidr, serviceCidr } = options;
   const wanted = {
     ...(podCidr === undefined ? {} : { podCidr }),
@@ -161,16 +164,18 @@ async function play(files: readonly string[], options: PlayOptions): Promise<num
 }
 
 /** Starts the same play as a process of its own session and follows it until it is ready. */
-async function detach(read: readonly { name: string; text: string }[], options: PlayOptions): Promise<number> {
+async function detach(read: ManifestFiles, options: PlayOptions): Promise<number> {
   const words = ["play", "--background", "--mode", options.mode, "--egress", options.egress];
   if (!options.inject) words.push("--no-inject");
   if (options.podCidr !== undefined) words.push("--pod-cidr", options.podCidr);
   if (options.serviceCidr !== undefined) words.push("--service-cidr", options.serviceCidr);
   const child = Bun.spawn(["setsid", ...selfCommand(), ...words, "-"], {
-    stdin: new TextEncoder().encode(read.map((file) => file.text).join("\n---\n")),
+    stdin: new TextEncoder().encode(JSON.stringify(read)),
     stdout: "pipe",
     stderr: "pipe",
   });
+  // Who gives up waiting for it does not want it.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => child.kill("SIGTERM"));
   const screen = new PlayScreen(process.stdout, { detached: true });
   const complaint = new Response(child.stderr).text();
   const timeout = setTimeout(() => {

@@ -218,6 +218,15 @@ describe("a running play", () => {
     expect(play.tulle("get", "pods").code).toBe(1);
   });
 
+  test("ends when the wait for its pods is given up", async () => {
+    const never = simplePod("one", ["sleep", "600"], { readinessProbe: { exec: { command: ["false"] } } });
+    const started = play.start("--detach", "--no-inject", play.manifest(never));
+    await running();
+    started.kill("SIGINT");
+    expect(await started.exited).toBe(1);
+    expect(play.tulle("get", "pods").code).toBe(1);
+  });
+
   test("goes on when nobody reads what it prints", async () => {
     const file = play.manifest(simplePod("one", ["sleep", "600"]));
     expect(play.tulle("play", "--detach", "--egress", "none", file).code).toBe(0);
