@@ -1,11 +1,11 @@
 /** One HTTP/2 connection to the operator: TLS 1.3, the server's certificate verified by chain and DNS name. */
 import type { Clock, Millis } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
+import type { ConnectionHandler, Http2Connection, Http2Error } from "../tunnel/index.ts";
 import type { OperatorAddress } from "./config.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
+import { Http2Socket } from "./http2-socket.ts";
 import { ALPN_H2, TLS_OPTIONS } from "./judge.ts";
 import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
-import { SocketTransport } from "./transport.ts";
 
 /** A connection over which nothing came back for this long is dead (dataplane.md §2.3 has 10 s and 20 s). */
 const PING_INTERVAL: Millis = 30_000;
@@ -28,7 +28,6 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
   #timer: Disposable;
   #socket: OwnedSocket | undefined;
   #connection: Http2Connection | undefined;
-  #transport: SocketTransport | undefined;
   #leaving = false;
   #closed = false;
 
@@ -81,32 +80,26 @@ export class GrpcConnection implements SocketOwner, ConnectionHandler {
     // Here the name counts too: only the operator's certificate carries a DNS name, and this very one.
     if (error !== null) return this.#end(`the operator's certificate was not accepted: ${errorText(error)}`);
     if (socket.alpnProtocol !== "h2") return this.#end("the operator does not speak HTTP/2");
-    this.#transport = new SocketTransport(socket, this.#clock);
-    this.#connection = new Http2Connection({
+    const onClosed = (broken: Error | undefined) => this.closed(broken);
+    this.#connection = new Http2Socket(socket, {
       role: "client",
-      transport: this.#transport,
+      clock: this.#clock,
       handler: this,
-    });
+      onClosed,
+    }).connection;
   }
 
-  received(chunk: Uint8Array): void {
-    this.#connection?.receive(chunk);
-  }
+  // Of the socket before there is HTTP/2 on it.
 
-  writable(): void {
-    this.#connection?.transportWritable();
-  }
+  received(): void {}
+  writable(): void {}
 
   ended(): void {
     this.#socket?.end();
   }
 
   closed(error: Error | undefined): void {
-    this.#transport?.closed();
-    queueMicrotask(() => {
-      this.#connection?.transportClosed();
-      this.#end(error === undefined ? "the operator closed the connection" : errorText(error));
-    });
+    this.#end(error === undefined ? "the operator closed the connection" : errorText(error));
   }
 
   onStream(): undefined {

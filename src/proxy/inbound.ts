@@ -1,25 +1,25 @@
 /** The listener on 15008: every connection gets the newest certificate and must prove an identity of our trust domain. */
 import type { SpiffeId, TrustDomain } from "../identity/index.ts";
 import { type Clock, type Ip, parseIp, type Reason, SourceLimit } from "../mesh/index.ts";
-import {
-  type ConnectionHandler,
-  type HeaderList,
+import type {
+  ConnectionHandler,
+  HeaderList,
   Http2Connection,
-  type Http2Error,
-  type Http2Stream,
-  type StreamHandler,
+  Http2Error,
+  Http2Stream,
+  StreamHandler,
 } from "../tunnel/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { Credentials } from "./credentials.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
 import type { PodNetwork } from "./guard.ts";
+import { Http2Socket } from "./http2-socket.ts";
 import { type Authorize, InboundStream } from "./inbound-stream.ts";
 import { ALPN_H2, judgeClient, TLS_OPTIONS } from "./judge.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
 import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
-import { SocketTransport } from "./transport.ts";
 
 export interface InboundOptions {
   readonly network: PodNetwork;
@@ -119,7 +119,6 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   #socket: OwnedSocket;
   #deadline: Disposable | undefined;
   #connection: Http2Connection | undefined;
-  #transport: SocketTransport | undefined;
   #peer: SpiffeId | undefined;
   #over = false;
 
@@ -165,9 +164,9 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   }
 
   destroy(): void {
+    this.#end();
     this.#connection?.destroy();
     this.#socket.terminate();
-    this.#end();
   }
 
   // The socket.
@@ -183,35 +182,26 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     this.#peer = verdict.peer;
     this.#observer.onEstablished(this);
     this.#options.metrics.inbound.handshakes++;
-    this.#transport = new SocketTransport(this.#socket, this.#options.clock);
-    this.#connection = new Http2Connection({
+    this.#connection = new Http2Socket(this.#socket, {
       role: "server",
-      transport: this.#transport,
+      clock: this.#options.clock,
       handler: this,
       settings: { maxConcurrentStreams: MAX_STREAMS },
-    });
+      onClosed: () => this.#end(),
+    }).connection;
   }
 
-  received(chunk: Uint8Array): void {
-    this.#connection?.receive(chunk);
-  }
+  // Of the socket before there is HTTP/2 on it.
 
-  writable(): void {
-    this.#connection?.transportWritable();
-  }
+  received(): void {}
+  writable(): void {}
 
   ended(): void {
     this.#socket.end();
   }
 
   closed(): void {
-    this.#transport?.closed();
-    // Bun calls this inside `terminate()`, and a transport must not call back into its connection.
-    queueMicrotask(() => {
-      if (this.#connection === undefined) this.#fail("failed-handshake", "the client closed the connection");
-      else this.#connection.transportClosed();
-      this.#end();
-    });
+    this.#fail("failed-handshake", "the client closed the connection");
   }
 
   // HTTP/2.
@@ -262,8 +252,8 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
       peer,
       detail,
     });
-    this.#socket.terminate();
     this.#end();
+    this.#socket.terminate();
   }
 
   #end(): void {

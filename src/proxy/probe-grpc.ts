@@ -3,13 +3,13 @@
  * own HTTP/2 because grpc-js would cost the sidecar 30 MB.
  */
 import { type Clock, formatAuthority, type Ip } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import type { ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
 import type { Method } from "../wire/index.ts";
 import { Dial, type DialObserver } from "./dial.ts";
 import { Call } from "./grpc-client.ts";
 import { STATUS } from "./grpc-status.ts";
-import type { OwnedSocket, SocketOwner } from "./socket.ts";
-import { SocketTransport } from "./transport.ts";
+import { Http2Socket } from "./http2-socket.ts";
+import type { OwnedSocket } from "./socket.ts";
 
 /** HealthCheckResponse.ServingStatus. */
 const SERVING = 1;
@@ -48,14 +48,13 @@ export function probeGrpc(probe: GrpcProbe): Promise<void> {
   return new Promise((resolve, reject) => new GrpcCheck(probe, resolve, reject));
 }
 
-class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
+class GrpcCheck implements DialObserver, ConnectionHandler {
   readonly #probe: GrpcProbe;
   readonly #resolve: () => void;
   readonly #reject: (error: Error) => void;
   readonly #dial: Dial;
   readonly #onAbort = () => this.#end("timed out");
   #socket: OwnedSocket | undefined;
-  #transport: SocketTransport | undefined;
   #connection: Http2Connection | undefined;
   #over = false;
 
@@ -69,9 +68,9 @@ class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
 
   onOpen(socket: OwnedSocket): void {
     this.#socket = socket;
-    socket.data = this;
-    this.#transport = new SocketTransport(socket, this.#probe.clock);
-    this.#connection = new Http2Connection({ role: "client", transport: this.#transport, handler: this });
+    const { clock } = this.#probe;
+    const onClosed = () => this.#end("the server closed the connection");
+    this.#connection = new Http2Socket(socket, { role: "client", clock, handler: this, onClosed }).connection;
   }
 
   onFailed(detail: string): void {
@@ -115,28 +114,6 @@ class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
 
   onClose(error: Error | undefined): void {
     this.#end(error?.message ?? "the connection ended before an answer");
-  }
-
-  opened(): void {}
-
-  received(chunk: Uint8Array): void {
-    this.#connection?.receive(chunk);
-  }
-
-  writable(): void {
-    this.#connection?.transportWritable();
-  }
-
-  ended(): void {
-    this.#socket?.end();
-  }
-
-  closed(): void {
-    this.#transport?.closed();
-    queueMicrotask(() => {
-      this.#connection?.transportClosed();
-      this.#end("the server closed the connection");
-    });
   }
 
   /** Undefined: serving. */

@@ -1,12 +1,12 @@
 /** The client's end of a tunnel: TCP, TLS 1.3 with our SVID, the verdict on the peer, then HTTP/2. */
 import type { SpiffeId } from "../identity/index.ts";
 import type { Clock, Ip, Millis, Reason } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection, type Http2Error } from "../tunnel/index.ts";
+import type { ConnectionHandler, Http2Connection, Http2Error } from "../tunnel/index.ts";
 import type { TlsMaterial } from "./credentials.ts";
 import { CONNECT_TIMEOUT, errorText } from "./dial.ts";
+import { Http2Socket } from "./http2-socket.ts";
 import { ALPN_H2, judgeServer, TLS_OPTIONS } from "./judge.ts";
 import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
-import { SocketTransport } from "./transport.ts";
 
 export interface TunnelTarget {
   readonly ip: Ip;
@@ -38,7 +38,6 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
   #timer: Disposable;
   #pingPending = false;
   #connection: Http2Connection | undefined;
-  #transport: SocketTransport | undefined;
   #socket: OwnedSocket | undefined;
   #state: "dialling" | "ready" | "over" = "dialling";
   #goingAway = false;
@@ -88,8 +87,8 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
   /** Cuts everything. */
   destroy(): void {
     this.#connection?.destroy();
-    this.#socket?.terminate();
     this.#fail("failed-connect", "closed");
+    this.#socket?.terminate();
   }
 
   // The socket.
@@ -107,45 +106,31 @@ export class Tunnel implements SocketOwner, ConnectionHandler {
     const socket = this.#socket;
     if (socket === undefined || this.#state !== "dialling") return;
     const verdict = judgeServer(socket, error, this.target.peer);
-    if (!verdict.ok) {
-      // In TLS 1.3 a reset here leaves before our certificate does.
-      socket.terminate();
-      this.#fail(verdict.reason, verdict.detail);
-      return;
-    }
-    this.#transport = new SocketTransport(socket, this.#clock);
-    this.#connection = new Http2Connection({
+    // In TLS 1.3 the reset leaves before our certificate does.
+    if (!verdict.ok) return this.#fail(verdict.reason, verdict.detail);
+    const onClosed = () => {
+      this.#fail("failed-handshake", "the peer closed the tunnel before it was up: see the reason in its log");
+      this.#gone();
+    };
+    this.#connection = new Http2Socket(socket, {
       role: "client",
-      transport: this.#transport,
+      clock: this.#clock,
       handler: this,
-    });
+      onClosed,
+    }).connection;
   }
 
-  received(chunk: Uint8Array): void {
-    this.#connection?.receive(chunk);
-  }
+  // Of the socket before there is HTTP/2 on it.
 
-  writable(): void {
-    this.#connection?.transportWritable();
-  }
+  received(): void {}
+  writable(): void {}
 
   ended(): void {
     this.#socket?.end();
   }
 
   closed(error: Error | undefined): void {
-    this.#transport?.closed();
-    // Bun calls this inside `terminate()`, and a transport must not call back into its connection.
-    queueMicrotask(() => this.#transportClosed(error));
-  }
-
-  #transportClosed(error: Error | undefined): void {
-    const judged = this.#connection !== undefined;
-    this.#connection?.transportClosed();
-    if (judged)
-      this.#fail("failed-handshake", "the peer closed the tunnel before it was up: see the reason in its log");
-    else this.#fail("failed-handshake", error === undefined ? "closed by the peer" : errorText(error));
-    this.#gone();
+    this.#fail("failed-handshake", error === undefined ? "closed by the peer" : errorText(error));
   }
 
   // HTTP/2.
