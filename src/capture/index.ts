@@ -1,6 +1,6 @@
 /**
  * capture: the pod's iptables rules as data, from a user's settings to the kernel and back again, and the socket
- * options that Bun lacks (original destination, reset, keep-alive). It never carries a byte of anyone's traffic and
+ * options and calls of the C library that Bun lacks (original destination, reset, keep-alive). It never carries a byte of anyone's traffic and
  * never touches a rule that it did not write.
  */
 export { type AppliedFamily, applyCapture, type CaptureOutcome } from "./apply.ts";
@@ -9,6 +9,7 @@ export { type CaptureConfig, type PortRange, parseCidrs, parsePortRanges, parseU
 export { CAPTURE_ERRORS, CaptureError, type CaptureErrorCode } from "./errors.ts";
 export { FAMILIES, FAMILY_NAME, type Family } from "./family.ts";
 export type { Iptables, Variant } from "./iptables.ts";
+export { openLibc } from "./libc.ts";
 export { listChains } from "./list.ts";
 export { linuxMachine, type Machine, type ProgramResult } from "./machine.ts";
 export { renderRestore } from "./restore.ts";

@@ -2,9 +2,8 @@
  * Socket options that Bun does not offer, by getsockopt and setsockopt of the C library. Called at every accept: the
  * buffers are made once, and nothing is allocated but the answer. Option numbers are those of Linux on x86-64 and arm64.
  */
-import { dlopen } from "bun:ffi";
 import { formatIp, type Ip } from "../mesh/index.ts";
-import { CaptureError } from "./errors.ts";
+import { openLibc } from "./libc.ts";
 
 export interface OriginalDestination {
   readonly ip: Ip;
@@ -26,13 +25,6 @@ const TCP_KEEPCNT = 6;
 const SO_ORIGINAL_DST = 80;
 /** sizeof(struct sockaddr_in6), the longer of the two. */
 const ADDRESS_LENGTH = 28;
-
-/** The C library under the names of glibc and of musl. */
-const LIBRARIES = [
-  "libc.so.6",
-  process.arch === "arm64" ? "libc.musl-aarch64.so.1" : "libc.musl-x86_64.so.1",
-  "libc.so",
-] as const;
 
 /** A sockaddr that the kernel fills, with views of its fields. */
 class SocketAddress {
@@ -142,19 +134,9 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 function load() {
-  const failures: string[] = [];
-  for (const name of LIBRARIES) {
-    try {
-      return dlopen(name, {
-        getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
-        getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-        setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-      }).symbols;
-    } catch (error) {
-      failures.push(error instanceof Error ? error.message : String(error));
-    }
-  }
-  throw new CaptureError("no-libc", `the C library could not be loaded: ${failures.join("; ")}`, {
-    hint: "Tulle runs on Linux with glibc or musl.",
+  return openLibc({
+    getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+    getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+    setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
   });
 }

@@ -4,7 +4,9 @@
  * connection pass in plaintext because something is missing.
  */
 import { originalDestination, socketDescriptor } from "../capture/index.ts";
+import type { Millis } from "../mesh/index.ts";
 import { type Environment, readConfig } from "./config.ts";
+import { releaseStartMemory } from "./footprint.ts";
 import { podNetwork } from "./guard.ts";
 import { type ProxyDeps, Sidecar } from "./sidecar.ts";
 
@@ -12,6 +14,9 @@ export { readLogLevel } from "./config.ts";
 export { ProxyError } from "./errors.ts";
 export { METRICS } from "./metrics.ts";
 export type { ProxyDeps } from "./sidecar.ts";
+
+/** After it is ready: by then the first handshakes are over. */
+const SETTLED: Millis = 2_000;
 
 /**
  * Runs the sidecar until the signal is aborted and the drain has ended. Throws ProxyError: `missing-variable` and
@@ -24,6 +29,7 @@ export async function runProxy(env: Environment, signal: AbortSignal, deps: Prox
   try {
     await sidecar.start(signal);
     if (!signal.aborted) {
+      using _settled = deps.clock.after(SETTLED, releaseStartMemory);
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
     }
   } finally {
