@@ -8,7 +8,10 @@ import { FLAGS, FRAME_HEADER_BYTES, FRAME_TYPES, readUint32 } from "./frame.ts";
 
 /** Where frames go. A method may throw a connection error; the reader is of no use after that. */
 export interface FrameSink {
-  /** A whole frame other than DATA, its payload being `bytes[start, end)`, valid only during the call. */
+  /**
+   * A whole frame other than DATA, its payload being `bytes[start, end)`, valid only during the call. One that is longer
+   * than what is put together comes without its payload.
+   */
   frame(type: number, flags: number, streamId: number, bytes: Uint8Array, start: number, end: number): void;
   /** A DATA frame begins. `length` is its whole payload, of which `padding` bytes are padding and its length octet. */
   dataStart(flags: number, streamId: number, length: number, padding: number): void;
@@ -18,12 +21,20 @@ export interface FrameSink {
   dataEnd(flags: number): void;
 }
 
-type State = "preface" | "header" | "pad-length" | "data" | "padding" | "payload";
+type State = "preface" | "header" | "pad-length" | "data" | "padding" | "payload" | "skipped";
+
+/** Of these the payload counts. */
+const NEVER_SKIPPED: ReadonlySet<number> = new Set([
+  FRAME_TYPES.HEADERS,
+  FRAME_TYPES.CONTINUATION,
+  FRAME_TYPES.SETTINGS,
+]);
 
 /** One direction of one connection. */
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #maxFrame: number;
+  readonly #maxPayload: number;
   readonly #preface: Uint8Array;
   #state: State;
   #stopped = false;
@@ -41,10 +52,14 @@ export class FrameReader {
   #payload: Uint8Array | undefined;
   #filled = 0;
 
-  /** `preface`: the bytes that must come first, possibly none (RFC 9113 §3.4). `maxFrame`: our SETTINGS_MAX_FRAME_SIZE. */
-  constructor(sink: FrameSink, maxFrame: number, preface: Uint8Array) {
+  /**
+   * `maxFrame`: our SETTINGS_MAX_FRAME_SIZE. `maxPayload`: how much is put together of a frame that is not DATA.
+   * `preface`: the bytes that must come first, possibly none (RFC 9113 §3.4).
+   */
+  constructor(sink: FrameSink, maxFrame: number, maxPayload: number, preface: Uint8Array) {
     this.#sink = sink;
     this.#maxFrame = maxFrame;
+    this.#maxPayload = maxPayload;
     this.#preface = preface;
     this.#state = preface.length > 0 ? "preface" : "header";
   }
@@ -56,7 +71,7 @@ export class FrameReader {
 
   /**
    * Reads one chunk; it may be reused after the call. Throws a connection error when the preface is another, a frame is
-   * too large (RFC 9113 §4.2) or its padding is (§6.1), and whatever the sink throws.
+   * too large (RFC 9113 §4.2, §10.5) or its padding is (§6.1), and whatever the sink throws.
    */
   read(bytes: Uint8Array): void {
     const end = bytes.length;
@@ -92,6 +107,15 @@ export class FrameReader {
         case "payload":
           at = this.#readPayload(bytes, at);
           break;
+        case "skipped": {
+          const stop = Math.min(end, at + this.#dataLeft);
+          this.#dataLeft -= stop - at;
+          at = stop;
+          if (this.#dataLeft > 0) break;
+          this.#state = "header";
+          this.#sink.frame(this.#type, this.#flags, this.#streamId, bytes, at, at);
+          break;
+        }
       }
     }
   }
@@ -140,7 +164,8 @@ export class FrameReader {
       );
     }
     if (this.#type !== FRAME_TYPES.DATA) {
-      if (this.#length > 0) this.#state = "payload";
+      if (this.#length > this.#maxPayload) this.#skip();
+      else if (this.#length > 0) this.#state = "payload";
       else this.#sink.frame(this.#type, this.#flags, this.#streamId, bytes, 0, 0);
     } else if ((this.#flags & FLAGS.PADDED) === 0) {
       this.#startData(0);
@@ -152,6 +177,17 @@ export class FrameReader {
     } else {
       this.#state = "pad-length";
     }
+  }
+
+  #skip(): void {
+    if (NEVER_SKIPPED.has(this.#type)) {
+      throw Http2Error.connection(
+        ERROR_CODES.ENHANCE_YOUR_CALM,
+        `a frame of type ${this.#type} with ${this.#length} bytes is more than we take (RFC 9113 §10.5)`,
+      );
+    }
+    this.#state = "skipped";
+    this.#dataLeft = this.#length;
   }
 
   #startPadded(padding: number): void {

@@ -286,6 +286,13 @@ describe("forgiven", () => {
     expect(peer.seen()).toEqual(["SETTINGS ack"]);
   });
 
+  test("are unknown frames of any length that our SETTINGS allow, cut anywhere: they are skipped (RFC 9113 §5.5)", async () => {
+    const peer = await Http2Peer.ready("server");
+    const bytes = Buffer.concat([frame(0xfa, 0, 0, Buffer.alloc(256 * 1024)), frames.ping("12345678")]);
+    for (let at = 0; at < bytes.length; at += 50_000) await peer.send(bytes.subarray(at, at + 50_000));
+    expect(peer.seen()).toEqual(["PING ack"]);
+  });
+
   test("are the reserved bit, padding and priority of HEADERS (RFC 9113 §4.1, §6.2)", async () => {
     const peer = await Http2Peer.ready("server");
     const block = frames.headers(1, GET).subarray(9);

@@ -1,7 +1,7 @@
 /**
  * The way out: frames are written one after the other into one borrowed buffer, which leaves in as few transport writes
- * as possible. Hot path: nothing is allocated per DATA frame but a view when a chunk has to be cut; guarded by
- * `connection.bench.ts`.
+ * as possible; a large chunk leaves by itself, uncopied. Hot path: nothing is allocated per DATA frame but a view when a
+ * chunk has to be cut; guarded by `connection.bench.ts`.
  */
 import { giveBack, lend } from "./buffer-pool.ts";
 import { FLAGS, FRAME_HEADER_BYTES, FRAME_TYPES, writeUint32 } from "./frame.ts";
@@ -10,9 +10,10 @@ import type { ByteTransport } from "./transport.ts";
 
 const NOTHING = new Uint8Array(0);
 
-/** The output of one connection: bytes `[start, end)` of the buffer wait to be sent. */
+/** The output of one connection: what is left of a large chunk waits to be sent, then bytes `[start, end)` of the buffer. */
 export class FrameWriter {
   readonly #transport: ByteTransport;
+  #large: Uint8Array | undefined;
   #buffer: Uint8Array = NOTHING;
   #start = 0;
   #end = 0;
@@ -28,7 +29,7 @@ export class FrameWriter {
 
   /** Bytes that wait. */
   get pending(): number {
-    return this.#end - this.#start;
+    return this.#end - this.#start + (this.#large === undefined ? 0 : this.#large.length);
   }
 
   /** The transport takes nothing at present. */
@@ -38,7 +39,8 @@ export class FrameWriter {
 
   /** Writes until all is gone or the transport blocks. */
   flush(): void {
-    if (this.#blocked || this.#start === this.#end) return;
+    if (this.#blocked || (this.#large !== undefined && !this.#sendLarge())) return;
+    if (this.#start === this.#end) return;
     const taken = this.#transport.write(this.#buffer.subarray(this.#start, this.#end));
     this.#start += taken;
     if (this.#start < this.#end) {
@@ -55,6 +57,7 @@ export class FrameWriter {
 
   /** Forgets all that waits. */
   discard(): void {
+    this.#large = undefined;
     this.#release();
   }
 
@@ -84,6 +87,28 @@ export class FrameWriter {
     const whole = from === 0 && length === chunk.length;
     this.#buffer.set(whole ? chunk : chunk.subarray(from, from + length), this.#end);
     this.#end += length;
+  }
+
+  /**
+   * `length` bytes of `chunk` from `from` on as a DATA frame that is handed to the transport as it is, for no copy of it is
+   * made: nobody may write to the chunk afterwards. Everything before it leaves first; while that is not possible nothing
+   * is done and the answer is false.
+   */
+  largeData(streamId: number, chunk: Uint8Array, from: number, length: number): boolean {
+    this.flush();
+    if (this.pending > 0) return false;
+    this.#reserve(FRAME_HEADER_BYTES);
+    this.#header(length, FRAME_TYPES.DATA, 0, streamId);
+    this.flush();
+    const payload = from === 0 && length === chunk.length ? chunk : chunk.subarray(from, from + length);
+    if (this.pending > 0) {
+      // Not even the header went out whole.
+      this.raw(payload);
+      return true;
+    }
+    this.#large = payload;
+    this.#sendLarge();
+    return true;
   }
 
   /** END_STREAM: a flag on the DATA frame before when it can still carry it, an empty DATA frame otherwise. */
@@ -158,6 +183,15 @@ export class FrameWriter {
     this.#reserve(FRAME_HEADER_BYTES + 4);
     this.#header(4, FRAME_TYPES.WINDOW_UPDATE, 0, streamId);
     this.#uint32(increment);
+  }
+
+  /** False when the transport blocks before its end. */
+  #sendLarge(): boolean {
+    const rest = this.#large as Uint8Array;
+    const taken = this.#transport.write(rest);
+    this.#blocked = taken < rest.length;
+    this.#large = this.#blocked ? rest.subarray(taken) : undefined;
+    return !this.#blocked;
   }
 
   #extendable(streamId: number): boolean {

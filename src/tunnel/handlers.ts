@@ -25,8 +25,8 @@ export interface Http2Stream {
    */
   respond(headers: HeaderList, endStream?: boolean): void;
   /**
-   * Sends what flow control and the output queue allow and returns how many bytes that was; they are copied. After
-   * fewer than all of them, `onWritable` comes once there is room; waiting streams take turns. Throws a call error
+   * Sends what flow control and the output queue allow and returns how many bytes that was. Those of a large chunk are not
+   * copied: nobody may write to it afterwards. After fewer than all of them, `onWritable` comes once there is room; waiting streams take turns. Throws a call error
    * `wrong-state` after `end`, and on a server before `respond`.
    */
   write(chunk: Uint8Array): number;

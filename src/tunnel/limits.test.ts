@@ -45,6 +45,12 @@ describe("header lists", () => {
     expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
   });
 
+  test("in one frame that is far longer end the connection at its header (RFC 9113 §10.5)", async () => {
+    const peer = await Http2Peer.ready("server");
+    await peer.send(frame("HEADERS", 4, 1, Buffer.alloc(200_000)).subarray(0, 9));
+    expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
+  });
+
   test("that are begun and not ended within 10 s end the connection (RFC 9113 §10.5)", async () => {
     const peer = await Http2Peer.ready("server");
     await peer.send(frame("HEADERS", 0, 1, Buffer.from([0x82])));

@@ -18,10 +18,19 @@ const FLUSH_AT = 64 * 1024;
 /** Bytes in the output buffer from which DATA is taken no more: the rest stays with the caller. */
 const DATA_LIMIT = 128 * 1024;
 
-/** No DATA frame is longer, whatever the peer allows: a long one delays every other stream. */
+/** No DATA frame that is put together is longer, whatever the peer allows: a long one delays every other stream. */
 const LARGEST_DATA = 64 * 1024;
 
-/** What a waiting stream may send before it is the next one's turn. */
+/**
+ * From this length on a chunk is not copied: a transport write of its own costs less (with TLS, at 16 KiB as much, at 64 KiB
+ * three quarters, at 256 KiB 0.6 of the processor time).
+ */
+const LARGE_CHUNK = 32 * 1024;
+
+/** No frame of an uncopied chunk is longer. */
+const LARGEST_UNCOPIED = 256 * 1024;
+
+/** What a waiting stream may send before it is the next one's turn; one that waits alone sends `LARGEST_UNCOPIED`. */
 const QUANTUM = 32 * 1024;
 
 /** Frames that are not DATA may queue up to here; beyond it the peer does not read what it makes us say. */
@@ -84,14 +93,19 @@ export class Outbound {
       if (total > 0) this.#wait(stream);
       return 0;
     }
-    const maxFrame = Math.min(this.#peer.maxFrameSize, LARGEST_DATA);
+    const { maxFrameSize } = this.#peer;
     const writer = this.writer;
     let sent = 0;
     while (sent < total && writer.pending < DATA_LIMIT) {
-      let length = Math.min(total - sent, maxFrame, stream.sendWindow, this.#window);
+      let length = Math.min(total - sent, maxFrameSize, stream.sendWindow, this.#window);
       if (serving) length = Math.min(length, this.#quantum);
       if (length <= 0) break;
-      writer.data(stream.id, chunk, sent, length, maxFrame);
+      if (length >= LARGE_CHUNK) {
+        length = Math.min(length, LARGEST_UNCOPIED);
+        if (!writer.largeData(stream.id, chunk, sent, length)) break;
+      } else {
+        writer.data(stream.id, chunk, sent, length, Math.min(maxFrameSize, LARGEST_DATA));
+      }
       sent += length;
       stream.sendWindow -= length;
       this.#window -= length;
@@ -120,7 +134,8 @@ export class Outbound {
 
   /** Gives the waiting streams their turns as long as there is room. */
   serve(): void {
-    while (this.#firstWaiting !== undefined && this.#window > 0 && this.writer.pending < DATA_LIMIT) {
+    const { writer } = this;
+    while (this.#firstWaiting !== undefined && this.#window > 0 && !writer.blocked && writer.pending < DATA_LIMIT) {
       const stream = this.#firstWaiting;
       this.#firstWaiting = stream.nextWaiting;
       if (this.#firstWaiting === undefined) this.#lastWaiting = undefined;
@@ -128,13 +143,13 @@ export class Outbound {
       stream.waiting = false;
       if (stream.closed || stream.localEnded) continue;
       this.#serving = stream;
-      this.#quantum = QUANTUM;
+      this.#quantum = this.#firstWaiting === undefined ? LARGEST_UNCOPIED : QUANTUM;
       try {
         stream.handler.onWritable(stream);
       } finally {
         this.#serving = undefined;
       }
-      if (this.writer.pending >= FLUSH_AT) this.writer.flush();
+      if (writer.pending >= FLUSH_AT) writer.flush();
     }
   }
 

@@ -5,7 +5,7 @@
 import type { Clock, Millis } from "../mesh/index.ts";
 import { ConnectionState } from "./connection-state.ts";
 import { ERROR_CODES, Http2Error } from "./errors.ts";
-import { CLIENT_PREFACE, DEFAULT_WINDOW } from "./frame.ts";
+import { CLIENT_PREFACE, DEFAULT_WINDOW, MIN_MAX_FRAME_BYTES } from "./frame.ts";
 import { FrameReader } from "./frame-reader.ts";
 import { FrameRules } from "./frame-rules.ts";
 import type { ConnectionHandler, HeaderList, StreamHandler } from "./handlers.ts";
@@ -49,8 +49,10 @@ export class Session implements StreamHost {
     this.#end = new TransportEnd(transport, writer, clock);
     // A list somewhat above the limit is refused for itself; only a much larger one costs the connection.
     const rules = new FrameRules(this.state, this);
-    this.#inbound = new Inbound(rules, local.maxHeaderListSize + local.maxFrameSize);
-    this.#reader = new FrameReader(this.#inbound, local.maxFrameSize, role === "server" ? CLIENT_PREFACE : NO_PREFACE);
+    const largestBlock = local.maxHeaderListSize + MIN_MAX_FRAME_BYTES;
+    this.#inbound = new Inbound(rules, largestBlock);
+    const preface = role === "server" ? CLIENT_PREFACE : NO_PREFACE;
+    this.#reader = new FrameReader(this.#inbound, local.maxFrameSize, largestBlock, preface);
     if (role === "client") writer.raw(CLIENT_PREFACE);
     writer.settings(announced(local, role));
     if (local.connectionWindow > DEFAULT_WINDOW) writer.windowUpdate(0, local.connectionWindow - DEFAULT_WINDOW);
