@@ -12,7 +12,6 @@ bun=node_modules/.bin/bun
 scenario=${SCENARIO:-}
 log=$(mktemp)
 started=
-again=() # what needed a second attempt
 
 say() { printf 'e2e: %s\n' "$*" >&2; }
 
@@ -25,32 +24,16 @@ down() { # quietly, for the sum is the last line
       "$bun" test/support/install.ts down >"$log.down" 2>&1 || { cat "$log.down"; echo "0 passed, 1 failed" >>"$log"; }
     fi
   fi
-  [ ${#again[@]} -eq 0 ] || say "FAILED at the first attempt, judged by the second: ${again[*]}"
   awk '/^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3 }
     END { printf "\n%d passed, %d failed\n", p, f; exit f > 0 || p == 0 }' "$log"
   local status=$?
-  rm -f "$log" "$log.down" "$log.part"
+  rm -f "$log" "$log.down"
   exit "$status"
 }
 trap down EXIT
 trap 'echo "0 passed, 1 failed" >>"$log"; exit 130' INT TERM
 
 tests() { "$bun" scripts/test.ts "$@" 2>&1 | tee -a "$log" | grep --line-buffered -vE '^[0-9]+ passed, [0-9]+ failed$'; }
-# A scenario on a cluster of which every part runs on one busy machine gets a second attempt, and only that counts then. This is
-# said at once and before the sum; what the first left stays in artefacts/.
-scenario() {
-  local part=$log.part attempt name
-  name=$(basename "$1" .test.ts)
-  for attempt in first second; do
-    "$bun" scripts/test.ts "$1" 2>&1 | tee "$part" | grep --line-buffered -vE '^[0-9]+ passed, [0-9]+ failed$'
-    [ "${PIPESTATUS[0]}" -ne 0 ] || break
-    [ "$attempt" = first ] || continue
-    say "$1 FAILED at the first attempt (see artefacts/): a second one"
-    again+=("$1")
-    [ ! -d "artefacts/$name" ] || { rm -rf "artefacts/$name.first" && mv "artefacts/$name" "artefacts/$name.first"; }
-  done
-  cat "$part" >>"$log"
-}
 must() { "$@" && return; say "failed: $*"; echo "0 passed, 1 failed" >>"$log"; exit 1; }
 
 case $scenario in '' | e2e) tests test/e2e ;; esac
@@ -68,4 +51,4 @@ if [ -z "${KUBECONFIG:-}" ]; then
 fi
 say "installing"
 must "$bun" test/support/install.ts up
-for file in "${files[@]}"; do scenario "$file"; done
+for file in "${files[@]}"; do tests "$file"; done
