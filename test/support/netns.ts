@@ -1,6 +1,6 @@
 /**
- * Network namespaces for tests: made under unique names, and gone with `using`, whatever the test did. What a killed
- * test process left is swept by the next one.
+ * Network namespaces for tests and benchmarks: made under unique names, and gone with `using`, whatever the test did. What a
+ * killed test process left is swept by the next one.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 
@@ -21,11 +21,14 @@ export interface ExecOptions {
 /** A process that a namespace owns. */
 export interface OwnedProcess {
   readonly pid: number;
-  /** Waits for a line of standard output that holds the text. */
-  line(text: string): Promise<string>;
+  /** Waits for a line of standard output that holds the text, 10 s unless told. */
+  line(text: string, limitMs?: number): Promise<string>;
   /** Everything written to standard error so far. */
   errors(): string;
-  stop(): Promise<void>;
+  /** Its exit code, once it has ended. */
+  readonly exited: Promise<number>;
+  /** Ends it, by SIGKILL unless told, and waits for its end. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 /** Full path: a command may be given a PATH of its own. */
@@ -37,9 +40,9 @@ let count = 0;
 /** Throws unless this process may make network namespaces. */
 export function requireRoot(): void {
   if (process.geteuid?.() !== 0) {
-    throw new Error("these tests make network namespaces: run them as root (sudo make test)");
+    throw new Error("this makes network namespaces: run it as root (sudo make …)");
   }
-  if (Bun.which("ip") === null) throw new Error("these tests need the program ip: install the package iproute2");
+  if (Bun.which("ip") === null) throw new Error("this needs the program ip: install the package iproute2");
 }
 
 export class NetworkNamespace implements Disposable {
@@ -102,10 +105,11 @@ export class NetworkNamespace implements Disposable {
     const errors = new Lines(child.stderr);
     return {
       pid: child.pid,
-      line: (text) => output.find(text, () => errors.text),
+      line: (text, limitMs) => output.find(text, () => errors.text, limitMs),
       errors: () => errors.text,
-      stop: async () => {
-        child.kill("SIGKILL");
+      exited: child.exited,
+      stop: async (signal = "SIGKILL") => {
+        child.kill(signal);
         await child.exited;
         this.#owned.delete(child);
       },
@@ -150,8 +154,8 @@ class Lines {
     void this.#read(stream);
   }
 
-  async find(wanted: string, errors: () => string): Promise<string> {
-    const deadline = AbortSignal.timeout(10_000);
+  async find(wanted: string, errors: () => string, limitMs = 10_000): Promise<string> {
+    const deadline = AbortSignal.timeout(limitMs);
     const expired = new Promise<void>((resolve) => deadline.addEventListener("abort", () => resolve(), { once: true }));
     for (;;) {
       const complete = this.text.slice(0, this.text.lastIndexOf("\n") + 1);
