@@ -29,8 +29,9 @@ export async function runProxy(env: Environment, signal: AbortSignal, deps: Prox
   try {
     await sidecar.start(signal);
     if (!signal.aborted) {
-      using _settled = deps.clock.after(SETTLED, releaseStartMemory);
+      const settled = deps.clock.after(SETTLED, releaseStartMemory);
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      settled[Symbol.dispose]();
     }
   } finally {
     await sidecar.stop();
