@@ -1,6 +1,6 @@
 /**
- * The data plane in real network namespaces, IPv4 and IPv6: interception, identity and streams. Numbers in the names
- * are those of the project's catalogue of data-plane scenarios.
+ * The data plane in real network namespaces, IPv4 and IPv6: interception, identity and streams. Numbers in the names are
+ * those of docs/scenarios.md.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
