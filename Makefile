@@ -67,13 +67,15 @@ lint: setup ## formatter, linter, types, rooms, dead code, generated files
 	@scripts/gen-proto.sh --check
 	@$(BUN) scripts/chart-docs.ts --check
 	@$(BUN) scripts/gen-reference.ts --check
+	@$(BUN) scripts/gen-scenarios.ts --check
 
 format: setup ## format and sort imports
 	@node_modules/.bin/biome check --write .
 
-gen: setup ## generate the protobuf codecs and docs/reference
+gen: setup ## generate the protobuf codecs, docs/reference and docs/scenarios.md
 	@scripts/gen-proto.sh
 	@$(BUN) scripts/gen-reference.ts
+	@$(BUN) scripts/gen-scenarios.ts
 
 cluster-up: setup ## start a Kubernetes of one node on this machine (root); prints its kubeconfig. test/cluster/README.md
 	@test/cluster/up.sh

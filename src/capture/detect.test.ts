@@ -120,7 +120,7 @@ describe("what is missing is named", () => {
     await expect(detect(new FakeMachine({}))).rejects.toMatchObject({ code: "no-iptables", exitCode: 1 });
   });
 
-  test("a lock that stays held, without falling back to the other variant (20)", async () => {
+  test("20: a lock that stays held, without falling back to the other variant", async () => {
     const machine = new FakeMachine(
       {
         ...programs("iptables-nft", { backend: "nf_tables" }),

@@ -44,7 +44,7 @@ COMMIT
     expect(withoutRemarks(renderRestore(captureRules(PLAIN), "ipv6"))).toBe(v4);
   });
 
-  test("hold every exception before the redirect, and only the family's own ranges", () => {
+  test("12, 13: hold every exception before the redirect, and only the family's own ranges", () => {
     expect(withoutRemarks(renderRestore(captureRules(FULL), "ipv6"))).toBe(`*nat
 :TULLE_INBOUND - [0:0]
 :TULLE_OUTPUT - [0:0]
@@ -82,7 +82,7 @@ describe("port slots", () => {
     )
     .map(joinRanges);
 
-  test("no rule holds more than 15, where a range counts two, and no port is lost", () => {
+  test("12: no rule holds more than 15, where a range counts two, and no port is lost", () => {
     fc.assert(
       fc.property(ranges, (wanted) => {
         const groups = splitSlots(wanted);
@@ -109,7 +109,7 @@ describe("against what is there", () => {
     );
   const whole = renderRestore(captureRules(FULL), "ipv4");
 
-  test("the same rules leave the jumps alone and pass the check (14)", () => {
+  test("14: the same rules leave the jumps alone and pass the check", () => {
     const table = saved(whole);
     expect(verifyCapture(captureRules(FULL), "ipv4", table)).toEqual([]);
     const again = renderRestore(captureRules(FULL), "ipv4", table);
@@ -117,7 +117,7 @@ describe("against what is there", () => {
     expect(again).toContain(":TULLE_INBOUND - [0:0]");
   });
 
-  test("doubled, misplaced or different jumps are replaced by one (15)", () => {
+  test("15: doubled, misplaced or different jumps are replaced by one", () => {
     const table = saved(
       whole
         .replace("-A OUTPUT", "-A OUTPUT -j TULLE_OUTPUT\n-A OTHER -g TULLE_INBOUND\n-A OUTPUT")
@@ -157,7 +157,7 @@ describe("against what is there", () => {
     expect(verifyCapture(rules, "ipv6", table)).toEqual([]);
   });
 
-  test("clean-up takes out all of ours and names nothing else (17, 18)", () => {
+  test("17, 18: clean-up takes out all of ours and names nothing else", () => {
     expect(renderCleanup(new Map())).toBeUndefined();
     const table = saved(
       whole.replace("-A PREROUTING", '-A PREROUTING -p udp -m comment --comment "a b" -j REDIRECT\n-A PREROUTING'),

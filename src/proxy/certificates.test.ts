@@ -165,7 +165,7 @@ describe("a raised reissue epoch", () => {
   });
 });
 
-describe("while the operator is away", () => {
+describe("44: while the operator is away", () => {
   test("the valid certificate stays in use and the attempts back off from 0.5 s to 150 s", async () => {
     await start();
     const before = store.current();

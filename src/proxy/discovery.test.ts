@@ -140,7 +140,7 @@ test("above the limit of followed addresses the oldest one is given up, and the 
 });
 
 describe("a response", () => {
-  test("with one bad resource is refused by name, and the good ones count", async () => {
+  test("94: with one bad resource is refused by name, and the good ones count", async () => {
     await connect();
     const pending = route("127.0.0.7");
     operator.send(TYPE_URLS.address, [

@@ -119,7 +119,7 @@ describe("a CONNECT to the address that the tunnel came in by", () => {
     expect(metrics.inbound).toMatchObject({ sent: 5, received: 10 });
   });
 
-  test("to a port where nothing listens is answered by 503 and the reason", async () => {
+  test("53: to a port where nothing listens is answered by 503 and the reason", async () => {
     const peer = await tunnel();
     request(peer, `${ip}:9`);
     expect(await peer.log.until(/^1 head/)).toBe(`1 head :status=503 ${REASON_HEADER}=failed-connect end-stream`);
@@ -129,7 +129,7 @@ describe("a CONNECT to the address that the tunnel came in by", () => {
   });
 
   test.each([PORTS.outbound, PORTS.inboundPlaintext, PORTS.hbone, PORTS.metrics, PORTS.readiness])(
-    "to the proxy's own port %d is answered by 503 refused-own-port",
+    "51: to the proxy's own port %d is answered by 503 refused-own-port",
     async (port) => {
       const peer = await tunnel();
       request(peer, `${ip}:${port}`);
@@ -139,7 +139,7 @@ describe("a CONNECT to the address that the tunnel came in by", () => {
     },
   );
 
-  test("that policy denies is answered by 401 and the policy's reason", async () => {
+  test("52: that policy denies is answered by 401 and the policy's reason", async () => {
     denied = "refused-policy";
     const peer = await tunnel();
     request(peer, `${ip}:${APP}`);
@@ -159,7 +159,7 @@ describe("a CONNECT to the address that the tunnel came in by", () => {
   });
 });
 
-describe("any other request is answered by 400", () => {
+describe("48, 49, 50: any other request is answered by 400", () => {
   const cases: [string, () => HeaderList][] = [
     [
       "GET",
@@ -203,7 +203,7 @@ function connectTo(authorityText: string): HeaderList {
   ];
 }
 
-describe("a connection that stalls", () => {
+describe("47: a connection that stalls", () => {
   test("without a byte is cut after 10 s", async () => {
     const socket = connect(PORTS.hbone, ip);
     await new Promise((resolve) => socket.once("connect", resolve));

@@ -102,7 +102,7 @@ async function refused(waiter: Waiter): Promise<{ reason: Reason; detail: string
 }
 
 describe("one tunnel", () => {
-  test("serves 1,000 who come at once: one dial", async () => {
+  test("62: serves 1,000 who come at once: one dial", async () => {
     const at = serve({ settings: { maxConcurrentStreams: 4096 } });
     const waiters = Array.from({ length: 1000 }, () => acquire());
     await Promise.all(waiters.map((waiter) => waiter.outcome.promise));
@@ -112,7 +112,7 @@ describe("one tunnel", () => {
     expect(metrics.outbound).toMatchObject({ handshakes: 1, handshakesFailed: 0 });
   });
 
-  test("is for one identity at one address: another of either gets another one, or none", async () => {
+  test("64: is for one identity at one address: another of either gets another one, or none", async () => {
     const at = serve();
     await open();
     const other = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/other").id;
@@ -123,7 +123,7 @@ describe("one tunnel", () => {
     expect([at.peers.length, second.peers.length]).toEqual([2, 1]);
   });
 
-  test("closes when it was not used for 5 minutes, not sooner, and the next stream gets a new one", async () => {
+  test("68: closes when it was not used for 5 minutes, not sooner, and the next stream gets a new one", async () => {
     const at = serve();
     const { stream } = await open();
     stream.reset(8);
@@ -136,7 +136,7 @@ describe("one tunnel", () => {
     expect(at.peers).toHaveLength(2);
   });
 
-  test("whose peer vanished without a word is given up by a ping, and its streams with it", async () => {
+  test("70: whose peer vanished without a word is given up by a ping, and its streams with it", async () => {
     const at = serve({ mute: true });
     const opening = open();
     (await at.nth(1)).write(frames.settings());
@@ -150,7 +150,7 @@ describe("one tunnel", () => {
 });
 
 describe("the next tunnel", () => {
-  test("is dialled at the peer's stream limit, and the first one is used again when it has room", async () => {
+  test("63: is dialled at the peer's stream limit, and the first one is used again when it has room", async () => {
     const at = serve({ settings: { maxConcurrentStreams: 2 } });
     const [a, b] = [await open(), await open()];
     expect(b.connection).toBe(a.connection as never);
@@ -162,7 +162,7 @@ describe("the next tunnel", () => {
     expect(at.peers).toHaveLength(2);
   });
 
-  test("is dialled after GOAWAY, and the streams of the first one go on", async () => {
+  test("69: is dialled after GOAWAY, and the streams of the first one go on", async () => {
     const at = serve();
     const first = await open();
     at.peers[0]?.connection.goAway();

@@ -62,13 +62,24 @@ describe("to a service", () => {
     expect(route("10.96.0.1", 80)).toMatchObject({ kind: "tunnel", ip: "10.0.0.1", port: 8080 });
   });
 
-  test("takes the endpoint's address of the same family, and another where it has none (linkerd2#12733)", () => {
+  test("30: takes the endpoint's address of the same family, and another where it has none (linkerd2#12733)", () => {
     put(web);
     put(workload("a", ["10.0.0.1", "fd00::1"], { services: endpointOf(web) }));
     expect(route("fd00:96::1", 80)).toMatchObject({ ip: "fd00::1" });
     expect(route("10.96.0.1", 80)).toMatchObject({ ip: "10.0.0.1" });
     put(workload("a", ["10.0.0.1"], { services: endpointOf(web) }));
     expect(route("fd00:96::1", 80)).toMatchObject({ ip: "10.0.0.1" });
+  });
+
+  test("30: prefers endpoints that have an address of its family, loaded as they may be", () => {
+    put(web);
+    put(workload("four", ["10.0.0.1"], { services: endpointOf(web) }));
+    put(workload("six", ["fd00::1"], { services: endpointOf(web) }));
+    for (const known of book.endpointsOf(web)) if (known.workload.name === "four") known.load.active = 9;
+    for (let i = 0; i < 20; i++) {
+      expect(route("10.96.0.1", 80)).toMatchObject({ ip: "10.0.0.1" });
+      expect(route("fd00:96::1", 80)).toMatchObject({ ip: "fd00::1" });
+    }
   });
 
   test("an unmeshed endpoint gets plaintext", () => {

@@ -35,7 +35,9 @@ function toService(book: AddressBook, service: MeshService, vip: Ip, port: numbe
     if (!workload.healthy || workload.ips.length === 0) continue;
     if (workload.services[key]?.some((pair) => pair.servicePort === port) === true) usable.push(known);
   }
-  const chosen = lessLoaded(usable, random);
+  // Its caller may have no other family than that of the address, so an endpoint that lacks it is for want of a better one.
+  const near = usable.filter(({ workload }) => workload.ips.some((one) => isIpv6(one) === isIpv6(vip)));
+  const chosen = lessLoaded(near.length > 0 ? near : usable, random);
   const target = chosen?.workload.services[key]?.find((pair) => pair.servicePort === port)?.targetPort;
   const ip = chosen?.workload.ips.find((one) => isIpv6(one) === isIpv6(vip)) ?? chosen?.workload.ips[0];
   if (chosen === undefined || target === undefined || ip === undefined) {

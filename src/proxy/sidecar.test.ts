@@ -51,7 +51,7 @@ test("an echo passes by mutual TLS and is counted as such at both ends", async (
 });
 
 describe("until settings, bundle and certificate are there", () => {
-  test("nothing takes traffic, and readiness says what is missing", async () => {
+  test("105: nothing takes traffic, and readiness says what is missing", async () => {
     const pod = mesh.pod("early");
     mesh.operator.mute = true;
     mesh.operator.refusing = true;
@@ -83,7 +83,7 @@ describe("until settings, bundle and certificate are there", () => {
   });
 });
 
-test("a port that is taken ends the start with an error that names it, and stopping leaves nothing", async () => {
+test("104: a port that is taken ends the start with an error that names it, and stopping leaves nothing", async () => {
   const pod = mesh.pod("late");
   await mesh.listen(pod.ip, PORTS.hbone, (socket) => socket.destroy());
   await expect(pod.start()).rejects.toMatchObject({
@@ -97,7 +97,7 @@ test("a port that is taken ends the start with an error that names it, and stopp
 });
 
 describe("while the operator is away", () => {
-  test("a ready proxy stays ready and goes on carrying traffic", async () => {
+  test("92: a ready proxy stays ready and goes on carrying traffic", async () => {
     const [client, server] = await pair();
     expect(await echo(client, server)).toBe("hello");
     mesh.operator.stop();
@@ -175,7 +175,7 @@ describe("stopping", () => {
     await eventually(() => openSockets() <= before + 1, "no socket is left");
   });
 
-  test("lets a connection end that is about to", async () => {
+  test("100: lets a connection end that is about to", async () => {
     const [client, server] = await pair();
     const socket = client.dial(server.ip, 8080);
     socket.write("hello");
@@ -188,7 +188,7 @@ describe("stopping", () => {
     expect(server.logger.of("connections cut at the end of the drain")).toEqual([]);
   });
 
-  test("cuts after 2 s what does not end, also when the wall clock is set back meanwhile", async () => {
+  test("100: cuts after 2 s what does not end, also when the wall clock is set back meanwhile", async () => {
     const [client, server] = await pair();
     const socket = client.dial(server.ip, 8080);
     const end = drained(socket);

@@ -66,7 +66,7 @@ function pattern(length: number): Buffer {
 }
 
 describe.each(PATHS)("$name", (path) => {
-  test("the client may end first and still gets the whole answer", async () => {
+  test("60: the client may end first and still gets the whole answer", async () => {
     const { near, far } = await connect(path);
     const [question, answer] = [pattern(MEBI), pattern(2 * MEBI)];
     const asked = drained(far).then((got) => {
@@ -80,7 +80,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(answered.bytes.equals(answer)).toBe(true);
   });
 
-  test("the server may end first and still gets all that the client sends", async () => {
+  test("60: the server may end first and still gets all that the client sends", async () => {
     const { near, far } = await connect(path);
     far.end("bye");
     expect(await drained(near)).toEqual({ bytes: Buffer.from("bye"), end: "fin" });
@@ -91,7 +91,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(got.bytes.equals(rest)).toBe(true);
   });
 
-  test("a server that speaks first is heard at once", async () => {
+  test("71: a server that speaks first is heard at once", async () => {
     const { near, far } = await connect(path);
     far.write("220 ready\r\n");
     const greeting = await new Promise<Buffer>((resolve) => near.once("data", resolve));
@@ -101,7 +101,7 @@ describe.each(PATHS)("$name", (path) => {
     await drained(near);
   });
 
-  test("a connection that says nothing at all ends cleanly", async () => {
+  test("72: a connection that says nothing at all ends cleanly", async () => {
     const { near, far } = await connect(path);
     near.end();
     expect((await drained(far)).end).toBe("fin");
@@ -109,7 +109,7 @@ describe.each(PATHS)("$name", (path) => {
     expect(await drained(near)).toEqual({ bytes: Buffer.alloc(0), end: "fin" });
   });
 
-  test("a reset by the client reaches the server", async () => {
+  test("61: a reset by the client reaches the server", async () => {
     const { near, far } = await connect(path);
     far.write("hello");
     await new Promise((resolve) => near.once("data", resolve));
@@ -118,7 +118,7 @@ describe.each(PATHS)("$name", (path) => {
     expect((await end).end).toBe("ECONNRESET");
   });
 
-  test("a reset by the server reaches the client", async () => {
+  test("61: a reset by the server reaches the client", async () => {
     const { near, far } = await connect(path);
     near.write("hello");
     await new Promise((resolve) => far.once("data", resolve));
@@ -224,7 +224,7 @@ test("connections that have ended leave no socket, whoever ended first", async (
   }
 });
 
-test("an idle connection is probed on every leg before the kernel forgets its redirection (60 s after a half-close)", async () => {
+test("24, 73: an idle connection is probed on every leg before the kernel forgets its redirection (60 s after a half-close)", async () => {
   const [tunnel] = PATHS;
   if (tunnel === undefined) throw new Error("no path");
   const { near, far } = await connect(tunnel);
@@ -249,7 +249,7 @@ test("an idle connection is probed on every leg before the kernel forgets its re
   far.end();
 });
 
-test("one slow reader does not stall another connection of the same tunnel", async () => {
+test("65: one slow reader does not stall another connection of the same tunnel", async () => {
   const [tunnel] = PATHS;
   if (tunnel === undefined) throw new Error("no path");
   const slow = await connect(tunnel);

@@ -102,21 +102,21 @@ const CASES: readonly Case[] = [
     detail: /^(DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_.*)$/,
   },
   {
-    name: "that expired",
+    name: "40: that expired",
     peer: () => bent({ uris: [PEER], notBefore: Date.now() - 2 * HOUR, notAfter: Date.now() - HOUR }),
     asClient: "refused-expired",
     asServer: "refused-expired",
     detail: /^CERT_HAS_EXPIRED$/,
   },
   {
-    name: "that is not yet valid",
+    name: "40: that is not yet valid",
     peer: () => bent({ uris: [PEER], notBefore: soon(), notAfter: soon() + HOUR }),
     asClient: "refused-expired",
     asServer: "refused-expired",
     detail: /^CERT_NOT_YET_VALID$/,
   },
   {
-    name: "with two URI names (X509-SVID §2)",
+    name: "39: with two URI names (X509-SVID §2)",
     peer: () => bent({ uris: [PEER, "spiffe://cluster.local/ns/shop/sa/other"] }),
     asClient: "refused-untrusted",
     asServer: "refused-untrusted",
@@ -144,14 +144,14 @@ const CASES: readonly Case[] = [
     detail: /it is a CA's certificate/,
   },
   {
-    name: "of another trust domain, signed by a root that is trusted",
+    name: "37: of another trust domain, signed by a root that is trusted",
     peer: () => bent({ uris: ["spiffe://other.domain/ns/shop/sa/peer"] }),
     asClient: "refused-untrusted",
     asServer: "refused-identity-mismatch",
     detail: /^another trust domain$|^expected spiffe:/,
   },
   {
-    name: "of another workload",
+    name: "38: of another workload",
     peer: () => bent({ uris: ["spiffe://cluster.local/ns/shop/sa/another"] }),
     asClient: "accepted",
     asServer: "refused-identity-mismatch",
@@ -174,7 +174,7 @@ const CASES: readonly Case[] = [
     detail: /NO_APPLICATION_PROTOCOL$/,
   },
   {
-    name: "that speaks TLS 1.2 at most",
+    name: "35: that speaks TLS 1.2 at most",
     peer: () => bent({ uris: [PEER] }),
     options: { secureOptions: NO_TLS_1_3 },
     asClient: "failed-handshake",
@@ -218,7 +218,7 @@ describe("a client on 15008", () => {
     expect(Buffer.concat(client.bytes)).toHaveLength(0);
   });
 
-  test("without a certificate: refused-untrusted", async () => {
+  test("36: without a certificate: refused-untrusted", async () => {
     const count = refusals(pod, "inbound", "refused-untrusted");
     const lines = pod.logger.of("connection").length;
     const client = await connectTls(pod.ip, PORTS.hbone, {}, { mute: true });
@@ -228,7 +228,7 @@ describe("a client on 15008", () => {
     expect(refusals(pod, "inbound", "refused-untrusted")).toBe(count + 1);
   });
 
-  test("an intermediate that the proxy presents lets a client verify it with the root alone", async () => {
+  test("41: an intermediate that the proxy presents lets a client verify it with the root alone", async () => {
     const client = await connectTls(pod.ip, PORTS.hbone, issueIdentity(mesh.authority, PEER));
     await client.log.until(/^ready$/);
     expect(client.verdict?.code).toBe("ERR_TLS_CERT_ALTNAME_INVALID");

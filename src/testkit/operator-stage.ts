@@ -12,7 +12,7 @@ import {
   type PodRecord,
   type ServiceRecord,
 } from "../mesh/index.ts";
-import { Operator } from "../operator/index.ts";
+import { Operator, type OperatorOptions } from "../operator/index.ts";
 import type { DeltaDiscoveryRequest, Method, ReportBatch } from "../wire/index.ts";
 import { FakeTokenReviewer } from "./fake-token-reviewer.ts";
 import { MemoryLogger } from "./memory-logger.ts";
@@ -27,7 +27,15 @@ export class OperatorStage implements Disposable {
   readonly operator: Operator;
   readonly #clients: grpc.Client[] = [];
 
-  constructor(clock: Clock = systemClock) {
+  /** `where`: where it listens, and the ranges of the mesh, unless on a port of 127.0.0.1. */
+  constructor(
+    clock: Clock = systemClock,
+    where: Pick<OperatorOptions, "ranges" | "listen" | "ips"> = {
+      ranges: () => ({ podRanges: ["10.244.0.0/16"], serviceRanges: ["10.96.0.0/12"] }),
+      listen: { hosts: ["127.0.0.1"], port: 0 },
+      ips: ["127.0.0.1" as Ip],
+    },
+  ) {
     this.authority = Authority.create({ trustDomain: parseTrustDomain("cluster.local"), clock, random: systemRandom });
     this.operator = new Operator({
       authority: this.authority,
@@ -35,9 +43,7 @@ export class OperatorStage implements Disposable {
       pods: this.pods,
       services: this.services,
       endpoints: this.endpoints,
-      ranges: () => ({ podRanges: ["10.244.0.0/16"], serviceRanges: ["10.96.0.0/12"] }),
-      listen: { hosts: ["127.0.0.1"], port: 0 },
-      ips: ["127.0.0.1" as Ip],
+      ...where,
       clock,
       logger: this.logger,
     });

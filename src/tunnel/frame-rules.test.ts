@@ -275,7 +275,7 @@ describe("a stream error", () => {
   });
 });
 
-describe("forgiven", () => {
+describe("56: forgiven", () => {
   test("are PRIORITY on any stream, unknown types and unknown settings (RFC 9113 §5.3.2, §5.5, §6.5.2)", async () => {
     const peer = await Http2Peer.ready("server");
     await peer.send(

@@ -32,7 +32,7 @@ describe("header lists", () => {
     );
   });
 
-  test("in more CONTINUATIONs end the connection (CVE-2024-27316)", async () => {
+  test("86: in more CONTINUATIONs end the connection (CVE-2024-27316)", async () => {
     const peer = await Http2Peer.ready("server");
     await peer.send(...cut([...CONNECT, ["x-long", "v".repeat(1000)]], 6));
     expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
@@ -69,7 +69,7 @@ describe("header lists", () => {
     expect(peer.clock.pending).toBe(0);
   });
 
-  test("above the limit are answered 431 and reset, and the next request is served (RFC 9113 §10.5.1)", async () => {
+  test("55: above the limit are answered 431 and reset, and the next request is served (RFC 9113 §10.5.1)", async () => {
     const peer = await Http2Peer.ready("server", { maxHeaderListSize: 1024 });
     await peer.send(frames.headers(1, [...CONNECT, ["x-long", "v".repeat(1000)]]), frames.headers(3, CONNECT));
     expect(peer.seen()).toEqual(["1 HEADERS :status=431 end", `1 RST_STREAM ${E.ENHANCE_YOUR_CALM}`]);
@@ -139,7 +139,7 @@ describe("budgets", () => {
   };
 
   test.each(Object.keys(BUDGETS) as BudgetKind[])(
-    "%s: a burst passes, more ends the connection, waiting helps",
+    "84, 85, 86: %s: a burst passes, more ends the connection, waiting helps",
     async (kind) => {
       const { burst, perSecond } = BUDGETS[kind];
       const peer = await Http2Peer.ready("server");

@@ -31,7 +31,7 @@ describe.each(["nft", "legacy"] as const)("iptables-%s", (backend) => {
     return new ProgramFolder(iptablesPrograms(backend, families));
   }
 
-  test("init twice gives the same dump as once (14)", async () => {
+  test("14: init twice gives the same dump as once", async () => {
     using programs = only();
     using pod = createPod();
     const flags = ["--skip-outbound-ports", "3306", "--skip-inbound-cidrs", "10.0.0.0/8,fd00::/8"];
@@ -42,7 +42,7 @@ describe.each(["nft", "legacy"] as const)("iptables-%s", (backend) => {
     expect(await dump(pod.inside)).toBe(once);
   });
 
-  test("init mends what a killed one left, and doubled or foreign-looking jumps (15)", async () => {
+  test("15: init mends what a killed one left, and doubled or foreign-looking jumps", async () => {
     using programs = only();
     using pod = createPod();
     await initialise(pod.inside, [], programs);
@@ -66,7 +66,7 @@ COMMIT
     expect(await dump(pod.inside)).toBe(whole);
   });
 
-  test("init with other ports leaves no trace of the first ones (16)", async () => {
+  test("16: init with other ports leaves no trace of the first ones", async () => {
     using programs = only();
     using pod = createPod();
     await initialise(pod.inside, ["--skip-outbound-ports", "3306", "--proxy-uid", "2000"], programs);
@@ -80,7 +80,7 @@ COMMIT
     expect(text).not.toContain("2000");
   });
 
-  test("cleanup restores the dump from before, with and without rules of others (17, 18)", async () => {
+  test("17, 18: cleanup restores the dump from before, with and without rules of others", async () => {
     using programs = only();
     for (const foreign of [false, true]) {
       using pod = createPod();
@@ -101,7 +101,7 @@ COMMIT
     }
   });
 
-  test("where it holds rules already, it is preferred over the other (19)", async () => {
+  test("19: where it holds rules already, it is preferred over the other", async () => {
     using pod = createPod();
     await addForeign(pod.inside);
     const before = await dump(pod.inside);

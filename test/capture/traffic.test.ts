@@ -17,7 +17,7 @@ import {
 const PROXY = 1337;
 const LISTENERS = ["127.0.0.1/15001", "::1/15001", "::/15006", "::/15008", "::/15020", "::/15021", "::/8080"];
 
-describe.each(["nft", "legacy"] as const)("with iptables-%s, and no other installed (scenario 19)", (backend) => {
+describe.each(["nft", "legacy"] as const)("19: with iptables-%s, and no other installed", (backend) => {
   const stack = new DisposableStack();
   let pod: Pod;
 
@@ -34,28 +34,28 @@ describe.each(["nft", "legacy"] as const)("with iptables-%s, and no other instal
     { family: "IPv4", own: POD_V4, peer: OUTSIDE_V4, loopback: "127.0.0.1", written: (ip: string) => ip },
     { family: "IPv6", own: POD_V6, peer: OUTSIDE_V6, loopback: "::1", written: (ip: string) => `[${ip}]` },
   ])("$family", ({ own, peer, loopback, written }) => {
-    test("a connection to another pod's address arrives at 15001 and the kernel knows where it was going (2, 26)", async () => {
+    test("2, 26: a connection to another pod's address arrives at 15001 and the kernel knows where it was going", async () => {
       expect(await dial(pod.inside, peer, 80)).toMatchObject({ port: 15001, original: `${written(peer)}:80` });
     });
 
-    test("so does one to a port that nobody listens on, and one of another user than root (2)", async () => {
+    test("2: so does one to a port that nobody listens on, and one of another user than root", async () => {
       expect(await dial(pod.inside, peer, 7, { uid: 1000 })).toMatchObject({
         port: 15001,
         original: `${written(peer)}:7`,
       });
     });
 
-    test("plaintext from outside arrives at 15006, also on a port that nobody declared (5)", async () => {
+    test("5: plaintext from outside arrives at 15006, also on a port that nobody declared", async () => {
       expect(await dial(pod.outside, own, 8080)).toMatchObject({ port: 15006, original: `${written(own)}:8080` });
       expect(await dial(pod.outside, own, 4321)).toMatchObject({ port: 15006, original: `${written(own)}:4321` });
     });
 
-    test("the peer's real address is seen behind the redirect (5)", async () => {
+    test("5: the peer's real address is seen behind the redirect", async () => {
       const arrival = await dial(pod.outside, own, 8080);
       expect(arrival).toMatchObject({ peer: expect.stringMatching(new RegExp(`^(::ffff:)?${peer}$`)) });
     });
 
-    test("15008, 15020 and 15021 are reached as they are (6)", async () => {
+    test("6: 15008, 15020 and 15021 are reached as they are", async () => {
       for (const port of [15008, 15020, 15021]) {
         expect(await dial(pod.outside, own, port)).toMatchObject({ port, original: null });
       }
@@ -65,24 +65,24 @@ describe.each(["nft", "legacy"] as const)("with iptables-%s, and no other instal
       expect(await dial(pod.outside, own, 15006)).toMatchObject({ port: 15006, original: null });
     });
 
-    test("15001 is not to be reached from outside: it arrives at 15006 (5)", async () => {
+    test("5: 15001 is not to be reached from outside: it arrives at 15006", async () => {
       expect(await dial(pod.outside, own, 15001)).toMatchObject({ port: 15006, original: `${written(own)}:15001` });
     });
 
-    test("the proxy's own connections leave the pod (7)", async () => {
+    test("7: the proxy's own connections leave the pod", async () => {
       expect(await dial(pod.inside, peer, 80, { uid: PROXY })).toMatchObject({ port: 80, original: null });
     });
 
-    test("the proxy reaches the application and its own 15008 by the pod's address (7)", async () => {
+    test("7: the proxy reaches the application and its own 15008 by the pod's address", async () => {
       expect(await dial(pod.inside, own, 8080, { uid: PROXY })).toMatchObject({ port: 8080 });
       expect(await dial(pod.inside, own, 15008, { uid: PROXY })).toMatchObject({ port: 15008 });
     });
 
-    test("localhost is direct (8)", async () => {
+    test("8: localhost is direct", async () => {
       expect(await dial(pod.inside, loopback, 8080)).toMatchObject({ port: 8080, original: null });
     });
 
-    test("the pod's own address is direct (9)", async () => {
+    test("9: the pod's own address is direct", async () => {
       expect(await dial(pod.inside, own, 8080)).toMatchObject({ port: 8080, original: null });
     });
 
@@ -90,23 +90,23 @@ describe.each(["nft", "legacy"] as const)("with iptables-%s, and no other instal
       expect(await dial(pod.inside, loopback, 15001)).toMatchObject({ port: 15001, original: null });
     });
 
-    test("UDP is untouched in both directions (31)", async () => {
+    test("31: UDP is untouched in both directions", async () => {
       expect(await dial(pod.inside, peer, 5300, { transport: "udp" })).toMatchObject({ port: 5300 });
       expect(await dial(pod.outside, own, 5300, { transport: "udp" })).toMatchObject({ port: 5300 });
     });
   });
 
-  test("an IPv4 connection on a listener of :: has its IPv4 original destination (29)", async () => {
+  test("29: an IPv4 connection on a listener of :: has its IPv4 original destination", async () => {
     const arrival = await dial(pod.outside, POD_V4, 81);
     expect(arrival).toEqual({ port: 15006, original: `${POD_V4}:81`, peer: `::ffff:${OUTSIDE_V4}` });
   });
 
-  test("127.0.1.1 is direct, too (8)", async () => {
+  test("8: 127.0.1.1 is direct, too", async () => {
     expect(await dial(pod.inside, "127.0.1.1", 9090)).toMatchObject({ port: 9090, original: null });
   });
 });
 
-test("a pod with IPv6 only is captured and tested in IPv6 (25)", async () => {
+test("25: a pod with IPv6 only is captured and tested in IPv6", async () => {
   using pod = createPod(["ipv6"]);
   const output = await initialise(pod.inside);
   expect(output).toContain("IPv4: rules written; not tested, the pod has no address yet");
@@ -135,7 +135,7 @@ describe("what is skipped", () => {
   test.each([
     [POD_V4, OUTSIDE_V4],
     [POD_V6, OUTSIDE_V6],
-  ])("inbound: a port, a range and the last of more than 15 entries reach the application (12: %s)", async (own) => {
+  ])("12: inbound: a port, a range and the last of more than 15 entries reach the application (%s)", async (own) => {
     for (const port of [8080, 9001, 3190]) {
       expect(await dial(pod.outside, own, port)).toMatchObject({ port, original: null });
     }
@@ -144,7 +144,7 @@ describe("what is skipped", () => {
   });
 
   test.each([OUTSIDE_V4, OUTSIDE_V6])(
-    "outbound: a port, a range and the last of more than 15 entries leave directly (12: %s)",
+    "12: outbound: a port, a range and the last of more than 15 entries leave directly (%s)",
     async (peer) => {
       for (const port of [8443, 7001, 3190]) {
         expect(await dial(pod.inside, peer, port)).toMatchObject({ port, original: null });
@@ -154,7 +154,7 @@ describe("what is skipped", () => {
     },
   );
 
-  test("sources and destinations of the skipped ranges pass, others do not (13)", async () => {
+  test("13: sources and destinations of the skipped ranges pass, others do not", async () => {
     using other = createPod();
     await initialise(other.inside, [
       ...["--skip-inbound-cidrs", `${OUTSIDE_V4},fd77::/64`],

@@ -63,11 +63,11 @@ async function carriedByMtls(target: string): Promise<void> {
 describe.each([4, 6] as const)("over IPv%d", (family) => {
   const index = family === 4 ? 0 : 1;
 
-  holds("a Service's cluster IP is reached by mTLS", () => carriedByMtls(url(clusterIps[index] ?? "")));
+  holds("1: a Service's cluster IP is reached by mTLS", () => carriedByMtls(url(clusterIps[index] ?? "")));
 
-  holds("a pod's IP is reached by mTLS", () => carriedByMtls(url(podIps[index] ?? "", SERVER_PORTS.http)));
+  holds("2: a pod's IP is reached by mTLS", () => carriedByMtls(url(podIps[index] ?? "", SERVER_PORTS.http)));
 
-  holds("a server that speaks first, and one that answers after the end, are reached by mTLS", async () => {
+  holds("60, 71: a server that speaks first, and one that answers after the end, are reached by mTLS", async () => {
     const host = podIps[index] ?? "";
     const body = "x".repeat(300_000);
     const sum = createHash("sha256").update(body).digest("hex");
@@ -89,7 +89,7 @@ describe.each([4, 6] as const)("over IPv%d", (family) => {
     expect(grown).toBe(2);
   });
 
-  holds("a marker without the mesh is on the wire: the capture would have shown it", async () => {
+  holds("34: a marker without the mesh is on the wire: the capture would have shown it", async () => {
     const marker = `seen-${crypto.randomUUID()}`;
     const host = (await plain.get("pod/server", ".status.podIPs[*].ip")).split(" ")[index] ?? "";
     const wire = await mesh.capture(async () => {
@@ -99,11 +99,11 @@ describe.each([4, 6] as const)("over IPv%d", (family) => {
   });
 });
 
-holds("a Service's name, short and whole, is reached by mTLS", async () => {
+holds("1: a Service's name, short and whole, is reached by mTLS", async () => {
   for (const host of ["server", `server.${space.name}.svc.cluster.local`]) await carriedByMtls(url(host));
 });
 
-holds("a headless Service's name is reached by mTLS", () => carriedByMtls(url("direct", SERVER_PORTS.http)));
+holds("3: a headless Service's name is reached by mTLS", () => carriedByMtls(url("direct", SERVER_PORTS.http)));
 
 holds("each end knows the other by its service account's SPIFFE ID", async () => {
   const shown = await space.kubectl(["logs", serving, "-c", "tulle-proxy"]);

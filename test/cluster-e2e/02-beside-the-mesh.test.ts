@@ -32,7 +32,7 @@ async function podIp(space: ClusterNamespace, pod: string, family: 4 | 6): Promi
 }
 
 describe.each([4, 6] as const)("over IPv%d", (family) => {
-  holds("a client without a sidecar is refused by a strict pod, on every port, and counted", async () => {
+  holds("5: a client without a sidecar is refused by a strict pod, on every port, and counted", async () => {
     const host = await podIp(strict, "server", family);
     for (const port of [SERVER_PORTS.http, SERVER_PORTS.banner, 12345]) {
       const marker = `refused-${crypto.randomUUID()}`;
@@ -85,7 +85,7 @@ describe.each([4, 6] as const)("over IPv%d", (family) => {
     },
   );
 
-  holds("UDP passes beside the mesh", async () => {
+  holds("31: UDP passes beside the mesh", async () => {
     const host = await podIp(strict, "server", family);
     const script = `const socket = require("dgram").createSocket("udp${family}");
       socket.on("message", (data) => { console.log(String(data)); process.exit(0); });
@@ -103,7 +103,7 @@ holds("a Service of a namespace without the mesh is reached in plaintext, by nam
   expect(grown).toBeGreaterThan(0);
 });
 
-holds("a pod that calls its own Service is answered", async () => {
+holds("10: a pod that calls its own Service is answered", async () => {
   for (const [space, ips] of await Promise.all(
     [strict, loose].map(async (one) => [one, await one.get("service/server", ".spec.clusterIPs[*]")] as const),
   )) {
@@ -131,7 +131,7 @@ holds("names resolve, those of the cluster and those that are not there", async 
   expect(missing.status).not.toBe(0);
 });
 
-holds("a port that nobody serves is refused to the caller, as it is without the mesh", async () => {
+holds("53: a port that nobody serves is refused to the caller, as it is without the mesh", async () => {
   const host = await podIp(strict, "server", 4);
   const grown = await mesh.growth(strict, "client", "outbound failed-connect", async () => {
     const tried = await strict.tryKubectl(["exec", "client", "--", ...curl(url(host, 12345))]);
@@ -140,7 +140,7 @@ holds("a port that nobody serves is refused to the caller, as it is without the 
   expect(grown).toBe(1);
 });
 
-holds("what a server opened on loopback only stays out of reach", async () => {
+holds("91: what a server opened on loopback only stays out of reach", async () => {
   const host = await podIp(strict, "server", 4);
   // It speaks no HTTP: told so, curl would print what it says.
   const tried = await strict.tryKubectl(["exec", "client", "--", ...curl(url(host, 7070)), "--http0.9"]);

@@ -17,33 +17,36 @@ cleanUp(async () => space?.[Symbol.asyncDispose]());
 
 const SERVICE = "http://server/";
 
-holds("Jobs whose first packet leaves at once are answered, strict as their server is, and complete", async () => {
-  const job = (name: string) => ({
-    apiVersion: "batch/v1",
-    kind: "Job",
-    metadata: { name },
-    spec: {
-      backoffLimit: 0,
-      parallelism: 3,
-      completions: 3,
-      template: template(name, app(["first", SERVICE]), { spec: { restartPolicy: "Never" } }),
-    },
-  });
-  const grown = await mesh.growth(
-    space,
-    "server",
-    "inbound mtls",
-    async () => {
-      await space.apply(job("once"));
-      await space.ready(["job/once"], "condition=Complete");
-    },
-    3,
-  );
-  expect(grown).toBe(3);
-  expect(await space.kubectl(["logs", "job/once"])).toStartWith("server ");
-});
+holds(
+  "96, 98: Jobs whose first packet leaves at once are answered, strict as their server is, and complete",
+  async () => {
+    const job = (name: string) => ({
+      apiVersion: "batch/v1",
+      kind: "Job",
+      metadata: { name },
+      spec: {
+        backoffLimit: 0,
+        parallelism: 3,
+        completions: 3,
+        template: template(name, app(["first", SERVICE]), { spec: { restartPolicy: "Never" } }),
+      },
+    });
+    const grown = await mesh.growth(
+      space,
+      "server",
+      "inbound mtls",
+      async () => {
+        await space.apply(job("once"));
+        await space.ready(["job/once"], "condition=Complete");
+      },
+      3,
+    );
+    expect(grown).toBe(3);
+    expect(await space.kubectl(["logs", "job/once"])).toStartWith("server ");
+  },
+);
 
-holds("a CronJob's pod completes too", async () => {
+holds("98: a CronJob's pod completes too", async () => {
   const cronJob = {
     apiVersion: "batch/v1",
     kind: "CronJob",
@@ -63,7 +66,7 @@ holds("a CronJob's pod completes too", async () => {
   await space.ready(["job/tonight"], "condition=Complete");
 });
 
-holds("init containers of the pod's own have the network, through the mesh", async () => {
+holds("97: init containers of the pod's own have the network, through the mesh", async () => {
   const own = { ...app(["first", SERVICE]), name: "fetch" };
   await space.apply(podOf("with-init", app(["idle"]), { spec: { initContainers: [own] } }));
   await space.ready(["with-init"]);
@@ -73,7 +76,7 @@ holds("init containers of the pod's own have the network, through the mesh", asy
   expect(order).toBe("tulle-init tulle-proxy fetch");
 });
 
-holds("a StatefulSet's pods reach each other by their pods' names", async () => {
+holds("107: a StatefulSet's pods reach each other by their pods' names", async () => {
   const peers = {
     apiVersion: "apps/v1",
     kind: "StatefulSet",
@@ -129,7 +132,7 @@ holds("a pod ends within its grace period, its sidecar with it", async () => {
 const runtimes = await (await Cluster.find()).kubectl([
   ...["get", "nodes", "-o", "jsonpath={.items[*].status.runtimeHandlers[*].features.userNamespaces}"],
 ]);
-holdsIf(runtimes.includes("true"))("a pod in a user namespace is meshed like any other", async () => {
+holdsIf(runtimes.includes("true"))("108: a pod in a user namespace is meshed like any other", async () => {
   await space.apply(podOf("mapped", server(), { spec: { hostUsers: false } }), service("mapped"));
   await space.ready(["mapped"]);
   const [inside, outside] = (await space.exec("mapped", "cat", "/proc/self/uid_map")).trim().split(/\s+/);

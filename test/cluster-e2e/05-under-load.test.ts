@@ -58,7 +58,7 @@ async function unnoticed(act: () => Promise<unknown>): Promise<Tally> {
 }
 
 holds(
-  "a rolling restart of the servers",
+  "99: a rolling restart of the servers",
   async () => {
     const olds = await space.podsOf("server");
     const after = await unnoticed(async () => {
@@ -74,7 +74,7 @@ holds(
 );
 
 holds(
-  "a rolling restart of clients, each of which ends without a failed request",
+  "99: a rolling restart of clients, each of which ends without a failed request",
   async () => {
     await space.apply(deployment("caller", app(["load", "http://server/?ms=20"]), { replicas: 2, spec: GRACE }));
     await space.ready(["deployment/caller"], "condition=Available");
@@ -147,7 +147,7 @@ holds(
 );
 
 holdsInNode(
-  "a sidecar killed for want of memory comes back, and its pod with it",
+  "102: a sidecar killed for want of memory comes back, and its pod with it",
   async () => {
     const victim = "victim";
     await space.apply(podOf(victim, server()), service(victim));

@@ -34,7 +34,7 @@ function probed(kinds: object): object {
   return app(["server"], { container: { ...NAMED, ...kinds } });
 }
 
-holds("each kind, as startup, liveness and readiness probe, is answered by the application", async () => {
+holds("80, 106: each kind, as startup, liveness and readiness probe, is answered by the application", async () => {
   const names = Object.keys(KINDS);
   await space.apply(
     ...Object.entries(KINDS).map(([name, probe]) => {
@@ -83,7 +83,7 @@ holds("a liveness probe that fails restarts the application, not its sidecar", a
   await space.kubectl(["delete", "pod", "dying", "--wait=false"]);
 });
 
-holds("a lifecycle handler of the application works: before its end it calls another pod", async () => {
+holds("101: a lifecycle handler of the application works: before its end it calls another pod", async () => {
   await space.apply(podOf("witness", app(["server"])), service("witness"));
   await space.ready(["witness"]);
   const preStop = { exec: { command: ["curl", "-sS", "--fail", "-m", "5", "http://witness/"] } };

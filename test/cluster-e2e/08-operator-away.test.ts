@@ -32,7 +32,7 @@ cleanUp(async () => {
 
 const FIRST_TWO = ".items[*].spec.initContainers[*].name";
 
-holds("meshed pods that have met go on talking; whom one has never met is not called in plaintext", async () => {
+holds("92: meshed pods that have met go on talking; whom one has never met is not called in plaintext", async () => {
   const grown = await mesh.growth(strict, "client", "outbound mtls", async () => {
     expect(await strict.exec("client", ...curl(url("before")))).toStartWith("before ");
   });

@@ -36,7 +36,7 @@ cleanUp(async () => {
 });
 
 for (const variant of VARIANTS) {
-  holdsInNode(`with ${variant} alone, traffic of both families is captured and carried by mTLS`, async () => {
+  holdsInNode(`19: with ${variant} alone, traffic of both families is captured and carried by mTLS`, async () => {
     const log = await space.kubectl(["logs", `${variant}-client`, "-c", "tulle-init"]);
     for (const program of ["iptables", "ip6tables"]) expect(log).toContain(`(${program}-${variant} `);
     const [client, target] = [`${variant}-client`, `${variant}-server`];

@@ -103,7 +103,7 @@ const fromNode = (ip: string, port: number, path = "/ready") =>
   play.node(["curl", "-sS", "-g", "--max-time", "5", `http://${ip.includes(":") ? `[${ip}]` : ip}:${port}${path}`]);
 
 describe.each(["http", "tcp", "grpc"] as const)("a strict pod with a %s probe", (kind) => {
-  test("is ready, and in plaintext its port is refused", async () => {
+  test("80, 106: is ready, and in plaintext its port is refused", async () => {
     // Play.start has waited for it.
     for (const family of [4, 6] as const) {
       const ip = await play.ip(`mesh/${kind}`, family);

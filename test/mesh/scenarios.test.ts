@@ -1,6 +1,6 @@
 /**
- * The data plane in real network namespaces, IPv4 and IPv6: interception, identity and streams. Numbers in the names
- * are those of the project's catalogue of data-plane scenarios.
+ * The data plane in real network namespaces, IPv4 and IPv6: interception, identity and streams. Numbers in the names are
+ * those of docs/scenarios.md.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
@@ -64,7 +64,7 @@ async function meshed(host: string, port: number): Promise<void> {
   expect(outbound).toBe(1);
 }
 
-describe.each([4, 6] as const)("interception over IPv%d", (family) => {
+describe.each([4, 6] as const)("26: interception over IPv%d", (family) => {
   test("1: a connection to a cluster IP is captured and carried by mTLS", async () => {
     const looked = await lookup("server.mesh.svc.cluster.local", family);
     const vip =
@@ -173,7 +173,7 @@ describe.each([4, 6] as const)("interception over IPv%d", (family) => {
     expect(after).toBe(before);
   });
 
-  test("a port that the application opened on loopback only is not reachable through the mesh", async () => {
+  test("91: a port that the application opened on loopback only is not reachable through the mesh", async () => {
     const got = await play.exec(
       "mesh/client",
       "app",
@@ -248,7 +248,7 @@ c.on("data", (d) => (got += d)); c.on("end", () => setTimeout(() => c.end(${body
     expect(outbound).toBe(1);
   });
 
-  test("own ports of the mesh are refused through the mesh", async () => {
+  test("51: own ports of the mesh are refused through the mesh", async () => {
     const host = await play.ip("mesh/server", family);
     const grown = await play.growth("mesh/client", "outbound refused-own-port", async () => {
       expect((await play.exec("mesh/client", "app", tcpClient(host, 15001, `"x"`, false))).code).toBe(3);

@@ -22,6 +22,10 @@ export const IDLE = `process.on("SIGTERM", () => process.exit(0)); setInterval((
 
 export interface PodOptions {
   readonly script?: string;
+  /** Instead of node with the script. */
+  readonly command?: readonly string[];
+  /** 1000 unless told. */
+  readonly user?: number;
   readonly serviceAccount?: string;
   readonly labels?: Record<string, string>;
   readonly annotations?: Record<string, string>;
@@ -54,9 +58,9 @@ export function pod(inNamespace: string, name: string, options: PodOptions = {})
         {
           name: "app",
           image: "node",
-          command: ["node", "-e", options.script ?? IDLE],
+          command: options.command ?? ["node", "-e", options.script ?? IDLE],
           env: [{ name: "NAME", value: name }],
-          securityContext: { runAsUser: 1000 },
+          securityContext: { runAsUser: options.user ?? 1000 },
           ...(options.readyPort === undefined
             ? {}
             : {

@@ -7,6 +7,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { capture } from "./capture.ts";
 import { Cluster, type ClusterNamespace, command, LocalCluster, type LocalNode } from "./cluster.ts";
+import { connectionCounts } from "./connections.ts";
 import { OPERATOR, SCENARIO_LABEL, SYSTEM } from "./names.ts";
 
 const OPERATOR_PODS = "app.kubernetes.io/component=operator";
@@ -106,13 +107,7 @@ export class Mesh {
 
   /** Connections that the pod's proxy has counted, by `direction reason`. */
   async connections(space: ClusterNamespace, pod: string): Promise<ReadonlyMap<string, number>> {
-    const text = await this.#scrape(space.name, pod, 15020);
-    const counts = new Map<string, number>();
-    for (const [, labels = "", value] of text.matchAll(/^tulle_connections_total\{([^}]*)\} (\d+)$/gm)) {
-      const [, direction, reason] = /direction="([^"]*)",reason="([^"]*)"/.exec(labels) ?? [];
-      counts.set(`${direction} ${reason}`, Number(value));
-    }
-    return counts;
+    return connectionCounts(await this.#scrape(space.name, pod, 15020));
   }
 
   /** How much one count grows while `act` runs (waits up to 5 s for it to grow by `atLeast`). */

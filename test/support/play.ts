@@ -6,6 +6,7 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { capture } from "./capture.ts";
+import { connectionCounts } from "./connections.ts";
 import { type Ran, TULLE } from "./machine.ts";
 import { OwnFolder } from "./own-folder.ts";
 
@@ -104,14 +105,7 @@ export class Play implements AsyncDisposable {
       `http://${await this.ip(pod, 4)}:15020/metrics`,
     ]);
     if (scraped.code !== 0) throw new Error(`no metrics of ${pod}: ${scraped.stderr}`);
-    const counts = new Map<string, number>();
-    for (const line of scraped.stdout.split("\n")) {
-      const match = /^tulle_connections_total\{([^}]*)\} (\d+)$/.exec(line);
-      if (match === null) continue;
-      const labels = new Map([...(match[1] ?? "").matchAll(/(\w+)="([^"]*)"/g)].map((one) => [one[1], one[2]]));
-      counts.set(`${labels.get("direction")} ${labels.get("reason")}`, Number(match[2]));
-    }
-    return counts;
+    return connectionCounts(scraped.stdout);
   }
 
   /** How much one count grows while `act` runs (waits up to 3 s for it to grow by `atLeast`). */
