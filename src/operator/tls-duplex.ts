@@ -8,6 +8,7 @@ export class TlsDuplex extends Duplex {
   /** A chunk that the socket did not take whole. */
   #rest: Uint8Array | undefined;
   #done: Done | undefined;
+  #gathering = false;
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly encrypted = true;
@@ -44,8 +45,25 @@ export class TlsDuplex extends Duplex {
     this.#socket.resume();
   }
 
+  /** What is written in one turn leaves in one piece: a server writes the head and the body of an answer one by one. */
+  override write(chunk: unknown, encoding?: BufferEncoding | Done, done?: Done): boolean {
+    if (!this.#gathering) {
+      this.#gathering = true;
+      this.cork();
+      queueMicrotask(() => {
+        this.#gathering = false;
+        this.uncork();
+      });
+    }
+    return typeof encoding === "string" ? super.write(chunk, encoding, done) : super.write(chunk, encoding ?? done);
+  }
+
   override _write(chunk: Uint8Array, _encoding: BufferEncoding, done: Done): void {
     this.#send(chunk, done);
+  }
+
+  override _writev(written: { chunk: Uint8Array }[], done: Done): void {
+    this.#send(Buffer.concat(written.map(({ chunk }) => chunk)), done);
   }
 
   override _final(done: Done): void {

@@ -13,7 +13,7 @@ import { Authority, KeyPair, parseSpiffeId, parseTrustDomain, pemEncode } from "
 import type { Millis } from "../../src/mesh/index.ts";
 
 const CONCURRENT = 50;
-const REVIEWS = 5_000;
+const REVIEWS = 20_000;
 const LARGE_BYTES = 300_000;
 const LARGE_REVIEWS = 30;
 const HOUR: Millis = 3_600_000;
