@@ -19,6 +19,7 @@ export {
   type OriginalDestination,
   originalDestination,
   resetOnClose,
+  setBacklog,
   setKeepAlive,
   socketDescriptor,
 } from "./socket-options.ts";

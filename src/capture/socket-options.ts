@@ -69,7 +69,7 @@ type Libc = ReturnType<typeof load>;
 let libc: Libc | undefined;
 
 /**
- * The file descriptor of a Bun socket, which its types do not show; -1 when it has none (closed), which every function
+ * The file descriptor of a Bun socket or listener, which its types do not show; -1 when it has none (closed), which every function
  * of this file takes as a socket that the kernel refuses.
  */
 export function socketDescriptor(socket: object): number {
@@ -108,7 +108,16 @@ export function resetOnClose(fd: number): boolean {
 }
 
 /**
- * TCP keep-alive: the first probe after `idleSeconds` of silence, then every `intervalSeconds`, and after `count`
+ * How many connections a listening socket keeps until they are accepted, as far as net.core.somaxconn allows; Bun asks for
+ * 512. False when the kernel refuses. Throws CaptureError `no-libc`.
+ */
+export function setBacklog(fd: number, connections: number): boolean {
+  libc ??= load();
+  return libc.listen(fd, connections) === 0;
+}
+
+/**
+ * TCP keep-alive, of a listening socket for all that it accepts: the first probe after `idleSeconds` of silence, then every `intervalSeconds`, and after `count`
  * unanswered ones the connection is dead. Bun's own setKeepAlive sets the idle time only and fixes the rest at 10 probes
  * of 1 s. (TCP_NODELAY needs no helper: Bun sets it on every socket.) False when the kernel refuses.
  */
@@ -138,5 +147,6 @@ function load() {
     getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
     getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
     setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+    listen: { args: ["i32", "i32"], returns: "i32" },
   });
 }

@@ -19,7 +19,7 @@ import { ALPN_H2, judgeClient, TLS_OPTIONS } from "./judge.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
-import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS, tune } from "./socket.ts";
+import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS } from "./socket.ts";
 
 export interface InboundOptions {
   readonly network: PodNetwork;
@@ -76,7 +76,6 @@ export class InboundListener implements InboundObserver, Disposable {
   }
 
   #accept(socket: OwnedSocket): void {
-    tune(socket);
     const tunnel = new InboundTunnel(this.#options, socket, this);
     if (this.#handshaking.size >= HANDSHAKES_AT_ONCE || !this.#sources.take(tunnel.peerAddress)) {
       return tunnel.refuse();

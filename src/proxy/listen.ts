@@ -2,7 +2,7 @@
 import { isIpv6, parseIp } from "../mesh/index.ts";
 import { errorText } from "./dial.ts";
 import { ProxyError } from "./errors.ts";
-import { OWNER_HANDLERS, type OwnedSocket, type SocketOwner, UPGRADED_HANDLERS } from "./socket.ts";
+import { OWNER_HANDLERS, type OwnedSocket, type SocketOwner, tuneListener, UPGRADED_HANDLERS } from "./socket.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -24,13 +24,15 @@ const NO_SUCH_ADDRESS = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 /** Throws ProxyError `bind-failed`. */
 export function listen(options: ListenOptions): Listener {
   try {
-    return Bun.listen<SocketOwner>({
+    const listener = Bun.listen<SocketOwner>({
       hostname: options.host,
       port: options.port,
       allowHalfOpen: options.allowHalfOpen,
       data: NOBODY,
       socket: { ...(options.upgraded === true ? UPGRADED_HANDLERS : OWNER_HANDLERS), open: options.accept },
     });
+    tuneListener(listener);
+    return listener;
   } catch (error) {
     throw bindFailed(options, error);
   }

@@ -24,7 +24,7 @@ import type { StreamWaiter, TunnelPool } from "./pool.ts";
 import { type RelayEnd, type RelayObserver, StreamRelay } from "./relay.ts";
 import type { Resolver } from "./resolver.ts";
 import type { Route } from "./route.ts";
-import { abort, type OwnedSocket, tune } from "./socket.ts";
+import { abort, type OwnedSocket } from "./socket.ts";
 import { Splice } from "./splice.ts";
 
 export interface OutboundOptions {
@@ -74,7 +74,6 @@ export class OutboundListener implements Disposable {
   }
 
   #accept(socket: OwnedSocket): void {
-    tune(socket);
     const connection = new OutboundConnection(this.#options, socket, () => this.#open.delete(connection));
     this.#open.add(connection);
     connection.start();

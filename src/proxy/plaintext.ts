@@ -7,7 +7,7 @@ import { isOwnPort, type PodNetwork } from "./guard.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
-import { abort, type OwnedSocket, tune } from "./socket.ts";
+import { abort, type OwnedSocket } from "./socket.ts";
 import { Splice } from "./splice.ts";
 
 export interface PlaintextOptions {
@@ -47,7 +47,6 @@ export class PlaintextListener implements Disposable {
   }
 
   #accept(socket: OwnedSocket): void {
-    tune(socket);
     const connection = new PlaintextConnection(this.#options, socket, () => this.#open.delete(connection));
     this.#open.add(connection);
     connection.start();

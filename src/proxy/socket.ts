@@ -6,6 +6,7 @@
  * `terminate()` sends a RST (SO_LINGER 0). Once we have shut down, the peer's FIN comes as `close` without `end`.
  * `write` answers -1 on a closed socket. A chunk may still arrive after `pause()`.
  */
+import { setBacklog, setKeepAlive, socketDescriptor } from "../capture/index.ts";
 import type { Millis } from "../mesh/index.ts";
 
 /** What owns a socket; replaced at any time by assigning `socket.data`. */
@@ -31,6 +32,11 @@ export type OwnedSocket = Bun.Socket<SocketOwner>;
  * and a reused port hangs (istio#43301). A probe before that keeps the entry.
  */
 const KEEP_ALIVE_AFTER: Millis = 45_000;
+/** As Bun has them for a socket that was dialled. */
+const KEEP_ALIVE_INTERVAL: Millis = 1_000;
+const KEEP_ALIVE_PROBES = 10;
+/** Connections that wait until they are accepted; the kernel's own bound (net.core.somaxconn) is 4,096. */
+const BACKLOG = 4_096;
 
 /** Dispatches each event of a socket to `socket.data`. */
 export const OWNER_HANDLERS = {
@@ -69,10 +75,19 @@ export const TLS_HANDLERS = {
   },
 } as const;
 
-/** NODELAY, because frames are coalesced above; keep-alive, because streams have no idle timeout. */
+/**
+ * For a socket that was dialled: keep-alive, because streams have no idle timeout. Bun sets NODELAY by itself, which fits,
+ * because frames are coalesced above.
+ */
 export function tune(socket: OwnedSocket): void {
-  socket.setNoDelay(true);
   socket.setKeepAlive(true, KEEP_ALIVE_AFTER);
+}
+
+/** For a listener: what it accepts inherits the keep-alive, and a burst of connections finds room. */
+export function tuneListener(listener: object): void {
+  const fd = socketDescriptor(listener);
+  setKeepAlive(fd, KEEP_ALIVE_AFTER / 1_000, KEEP_ALIVE_INTERVAL / 1_000, KEEP_ALIVE_PROBES);
+  setBacklog(fd, BACKLOG);
 }
 
 /** Closes with a RST: the application sees an error, never an empty success (dataplane.md §3). */
