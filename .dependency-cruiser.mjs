@@ -10,7 +10,7 @@ const MAY_IMPORT = {
   capture: ["mesh"],
   inject: ["mesh"],
   kube: ["mesh"],
-  install: ["mesh", "kube"],
+  install: ["mesh", "inject", "kube"],
   proxy: ["mesh", "identity", "tunnel", "wire", "capture"],
   operator: ["mesh", "identity", "wire"],
   local: ["mesh", "identity", "wire", "inject", "capture", "operator"],

@@ -1,7 +1,7 @@
 /** Writes docs/reference from the typed tables of the code. With --check it writes nothing and fails on a difference. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ANNOTATIONS, INJECT_CODES, INJECT_REASONS, MARKS } from "../src/inject/index.ts";
+import { ANNOTATIONS, INJECT_CODES, INJECT_REASONS, MARKS, UNMESHED_CAUSES } from "../src/inject/index.ts";
 
 const code = (text: string) => `\`${text}\``;
 
@@ -44,6 +44,15 @@ ${table(
 ${table(
   ["code", "what to do"],
   Object.entries(INJECT_CODES).map(([word, text]) => [code(word), text]),
+)}
+
+## Why a pod that is there should be meshed and is not
+
+The operator's Event \`NotMeshed\` and \`tulle status\` say it in words, with what to do.
+
+${table(
+  ["cause", "meaning"],
+  Object.entries(UNMESHED_CAUSES).map(([word, text]) => [code(word), text]),
 )}
 `,
 };

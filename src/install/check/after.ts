@@ -8,11 +8,11 @@ import {
   PROXY_CONTAINER,
   ROOT_CERTIFICATE_FILE,
 } from "../../mesh/index.ts";
-import { hasSidecar, type Pod } from "../objects.ts";
+import type { Pod } from "../objects.ts";
 import { podTrouble, rolloutMissing } from "../readiness.ts";
 import { type Check, type Finding, fail, pass, some, warn } from "./finding.ts";
 import { type Snapshot, see } from "./snapshot.ts";
-import { isStrict, meshedPods, meshMode, namespaceLabels, wantedPods } from "./wanted.ts";
+import { isStrict, meshedPods, meshMode, namespaceLabels, unmeshedPods } from "./wanted.ts";
 
 const DAY = 86_400_000;
 /** A root is rotated in weeks, not in hours. */
@@ -167,8 +167,7 @@ export const AFTER: readonly Check[] = [
     claim: "every pod that should be meshed is",
     judge(snapshot) {
       const namespaces = namespaceLabels(snapshot);
-      const without = wantedPods(snapshot).filter((pod) => !hasSidecar(pod.spec));
-      const byNamespace = Map.groupBy(without, (pod) => pod.metadata.namespace ?? "");
+      const byNamespace = Map.groupBy(unmeshedPods(snapshot), (pod) => pod.metadata.namespace ?? "");
       return [...byNamespace].map(([namespace, pods]) => {
         const text = `pods of namespace ${namespace} have no sidecar: ${some(pods.map((pod) => pod.metadata.name))}`;
         const fix = `kubectl rollout restart deployment,statefulset,daemonset -n ${namespace}; bare pods and Jobs are made anew by you`;

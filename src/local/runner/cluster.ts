@@ -2,7 +2,7 @@
  * The objects of a play and the pods made from them: what an API server, the controllers and kubelet do on a cluster,
  * for the kinds that a manifest may hold.
  */
-import { InjectError } from "../../inject/index.ts";
+import { decide, InjectError, type JsonObject } from "../../inject/index.ts";
 import {
   INJECT_LABEL,
   type Ip,
@@ -131,7 +131,7 @@ export class Cluster {
       const labels = declared.get(placed.namespace)?.labels ?? this.#namespaces.get(placed.namespace);
       if (template === undefined) continue;
       try {
-        this.#injected(template, labels ?? this.#impliedLabels(placed.namespace));
+        this.#injected(template, placed.namespace, labels ?? this.#impliedLabels(placed.namespace));
       } catch (error) {
         throw error instanceof InjectError ? refused(placed, error) : error;
       }
@@ -206,16 +206,16 @@ export class Cluster {
     return { "kubernetes.io/metadata.name": namespace, ...inject };
   }
 
-  /** The namespace's label decides, the pod's where there is none; a pod may opt out of a meshed namespace. */
-  #injected(template: PodTemplate, labels: Readonly<Record<string, string>>): PodTemplate {
+  /** As a cluster's webhook decides it. */
+  #injected(template: PodTemplate, namespace: string, labels: Readonly<Record<string, string>>): PodTemplate {
     const { inject } = this.#options;
-    const asked = labels[INJECT_LABEL] ?? template.metadata.labels?.[INJECT_LABEL];
-    return inject === undefined || asked !== "enabled" ? template : inject(template);
+    if (inject === undefined) return template;
+    return decide(template as unknown as JsonObject, { name: namespace, labels }).mesh ? inject(template) : template;
   }
 
   #start(namespace: string, name: string, template: PodTemplate, owner: PodWorker["plan"]["owner"]): void {
     const labels = this.#namespaces.get(namespace) ?? this.#impliedLabels(namespace);
-    const { metadata, spec } = this.#injected(template, labels);
+    const { metadata, spec } = this.#injected(template, namespace, labels);
     let ips: readonly Ip[];
     try {
       ips = this.#options.takeAddresses();
