@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { ANNOTATIONS, INJECT_CODES, INJECT_REASONS, MARKS, UNMESHED_CAUSES } from "../src/inject/index.ts";
+import { STATUS_FIELDS } from "../src/status/index.ts";
 
 const code = (text: string) => `\`${text}\``;
 
@@ -54,6 +55,24 @@ ${table(
   ["cause", "meaning"],
   Object.entries(UNMESHED_CAUSES).map(([word, text]) => [code(word), text]),
 )}
+`,
+  "status.md": `# tulle status
+
+\`tulle status\` exits with 0 when the control plane is ready and every pod that should be meshed is, with 1 when not, or when either
+could not be looked at, and with 2 for wrong use. \`tulle status -o json\` prints one object with these fields; fields may be added,
+and none changes its meaning.
+
+${STATUS_FIELDS.map(({ path, fields }) => {
+  const rows = Object.entries(fields).map(([name, text]) => [code(name), text]);
+  return `## ${path === "" ? "The report" : path.split(", ").map(code).join(", ")}\n\n${table(["field", "meaning"], rows)}`;
+}).join("\n\n")}
+
+## Rights
+
+It is asked with the rights of the kubeconfig's user, and only reads: pods and namespaces (with \`-n\`: those of one namespace alone),
+which it cannot do without; and in the operator's namespace the Deployment, its pods, the Lease and the ConfigMap of the trust bundle,
+and in the cluster the injector's MutatingWebhookConfiguration and the operator's ClusterRoleBinding. What it may not look at it
+names. It never reads the CA Secret.
 `,
 };
 

@@ -24,23 +24,23 @@ describe("why a pod is not meshed", () => {
   test("older than its namespace's label, younger, and what cannot be told", () => {
     expect(explained(pod())).toMatchObject({
       cause: "before-label",
-      why: "it was made before namespace shop was labelled",
+      why: "made before namespace shop was labelled",
     });
     expect(explained(pod({ creationTimestamp: "2026-01-15T12:00:01Z" }))).toMatchObject({
       cause: "injector-away",
-      why: "it was made while the injector did not answer",
+      why: "made while the injector did not answer",
     });
-    const unknown = { cause: "unknown", why: "it was made before its label, or while the injector did not answer" };
+    const unknown = { cause: "unknown", why: "made before its label, or while the injector did not answer" };
     expect(explained(pod({ creationTimestamp: "2026-01-15T12:00:00Z" }))).toMatchObject(unknown);
     expect(explained(pod({ creationTimestamp: undefined }))).toMatchObject(unknown);
     expect(explained(pod(), "kubectl", { labelWrittenAt: undefined })).toMatchObject(unknown);
     expect(explainUnmeshed(pod(), "pod-enabled", SHOP, "kubectl")).toMatchObject(unknown);
   });
 
-  test("what would be refused says why and what to change, whenever it was made", () => {
+  test("what would be refused says why and what to change, whenever made", () => {
     expect(explained(pod({}, { containers: [{ name: "app", securityContext: { runAsUser: 1337 } }] }))).toEqual({
       cause: "refused",
-      why: "it cannot be meshed: container app runs as user 1337",
+      why: "cannot be meshed: container app runs as user 1337",
       fix: "Run the container as another user: 1337 is the proxy's, whose traffic is not captured.",
     });
     const half = { initContainers: [{ name: "tulle-init" }, { name: "tulle-proxy" }] };

@@ -18,7 +18,7 @@ export type UnmeshedCause = keyof typeof UNMESHED_CAUSES;
 
 export interface Unmeshed {
   readonly cause: UnmeshedCause;
-  /** One sentence without a final stop. */
+  /** About the pod, in one sentence without subject and final stop. */
   readonly why: string;
   /** What to do: a command where there is one. */
   readonly fix: string;
@@ -48,7 +48,7 @@ export function explainUnmeshed(
 ): Unmeshed {
   const refusal = refusalOf(pod);
   if (refusal !== undefined) {
-    return { cause: "refused", why: `it cannot be meshed: ${refusal.message}`, fix: INJECT_CODES[refusal.code] };
+    return { cause: "refused", why: `cannot be meshed: ${refusal.message}`, fix: INJECT_CODES[refusal.code] };
   }
   return { ...causeOf(pod, reason, namespace), fix: fixOf(pod, remedies) };
 }
@@ -88,12 +88,12 @@ function causeOf(pod: JsonObject, reason: InjectReason, namespace: LabelledNames
   const { name, labelWrittenAt } = namespace;
   // Both times are in whole seconds: in the same second nobody knows which came first.
   if (reason === "namespace-enabled" && labelWrittenAt !== undefined && made < labelWrittenAt) {
-    return { cause: "before-label", why: `it was made before namespace ${name} was labelled` };
+    return { cause: "before-label", why: `made before namespace ${name} was labelled` };
   }
   if (reason === "namespace-enabled" && labelWrittenAt !== undefined && made > labelWrittenAt) {
-    return { cause: "injector-away", why: "it was made while the injector did not answer" };
+    return { cause: "injector-away", why: "made while the injector did not answer" };
   }
-  return { cause: "unknown", why: "it was made before its label, or while the injector did not answer" };
+  return { cause: "unknown", why: "made before its label, or while the injector did not answer" };
 }
 
 /** Kinds whose pods are all made again by `kubectl rollout restart`. */

@@ -112,7 +112,7 @@ describe("a pod that should be meshed and is not", () => {
     const [event] = server.requests.filter((one) => one.method === "POST" && one.path.endsWith("/events"));
     expect(event?.body).toMatchObject({
       note:
-        "the pod should be meshed and is not: it was made before namespace shop was labelled; " +
+        "the pod should be meshed and is not: made before namespace shop was labelled; " +
         "kubectl rollout restart -n shop deployment/web",
     });
   });
@@ -163,6 +163,6 @@ describe("a pod that should be meshed and is not", () => {
     expect(evictions()).toEqual([]);
     await events.flush();
     const notes = server.requests.filter((one) => one.path.endsWith("/events")).map((one) => JSON.stringify(one.body));
-    expect(notes.some((note) => note.includes("it cannot be meshed: container app runs as user 1337"))).toBe(true);
+    expect(notes.some((note) => note.includes("cannot be meshed: container app runs as user 1337"))).toBe(true);
   });
 });

@@ -2,8 +2,9 @@
 import { type JsonObject, type StandingFacts, shouldBeMeshed, standingFacts, standingOf } from "../../inject/index.ts";
 import type { KubeObject } from "../../kube/index.ts";
 import { EXEMPT_NAMESPACES, INJECT_LABEL, MODE_LABEL, type Mode } from "../../mesh/index.ts";
-import type { Pod } from "../objects.ts";
-import { type Snapshot, see } from "./snapshot.ts";
+import { modeOfOperator, type Pod } from "../objects.ts";
+import { see } from "../seen.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -50,8 +51,8 @@ function podsThat(snapshot: Snapshot, judge: Judge): readonly Pod[] {
 
 /** What the operator was told of namespaces that say nothing. */
 export function meshMode(snapshot: Snapshot): Mode {
-  const containers = see(snapshot.operator)?.spec.template.spec.containers ?? [];
-  return containers.some((one) => one.args?.includes("--mode=strict")) ? "strict" : "permissive";
+  const operator = see(snapshot.operator);
+  return operator === undefined ? "permissive" : modeOfOperator(operator);
 }
 
 export function isStrict(snapshot: Snapshot, labels: Labels): boolean {

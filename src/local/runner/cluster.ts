@@ -64,6 +64,8 @@ export class Cluster {
   readonly #pods = new Map<string, PodWorker>();
   readonly #trustBundle = new Map<string, string>();
   readonly #createdAt = new Map<string, Millis>();
+  /** By namespace. */
+  readonly #injectLabelWrittenAt = new Map<string, Millis>();
   #closing = false;
   /** A pod waits for addresses. */
   #short = false;
@@ -97,6 +99,11 @@ export class Cluster {
   /** When an object was first applied; a Namespace also when something else implied it. */
   createdAt(kind: string, namespace: string, name: string): Millis {
     return this.#createdAt.get(`${kind}/${namespace}/${name}`) ?? this.#node.clock.now();
+  }
+
+  /** When the label that asks for the mesh got its value; undefined where there was never one. */
+  injectLabelWrittenAt(namespace: string): Millis | undefined {
+    return this.#injectLabelWrittenAt.get(namespace);
   }
 
   pod(namespace: string, name: string): PodWorker | undefined {
@@ -197,6 +204,9 @@ export class Cluster {
   }
 
   #setNamespace(name: string, labels: Readonly<Record<string, string>>): void {
+    if (this.#namespaces.get(name)?.[INJECT_LABEL] !== labels[INJECT_LABEL]) {
+      this.#injectLabelWrittenAt.set(name, this.#node.clock.now());
+    }
     if (!this.#namespaces.has(name)) this.#createdAt.set(`Namespace//${name}`, this.#node.clock.now());
     this.#namespaces.set(name, labels);
   }
