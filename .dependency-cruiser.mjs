@@ -10,15 +10,16 @@ const MAY_IMPORT = {
   capture: ["mesh"],
   inject: ["mesh"],
   kube: ["mesh"],
-  install: ["mesh", "kube"],
+  status: ["mesh", "inject"],
+  install: ["mesh", "inject", "status", "kube"],
   proxy: ["mesh", "identity", "tunnel", "wire", "capture"],
   operator: ["mesh", "identity", "wire"],
-  local: ["mesh", "identity", "wire", "inject", "capture", "operator"],
+  local: ["mesh", "identity", "wire", "inject", "status", "capture", "operator"],
   cluster: ["mesh", "identity", "wire", "inject", "operator", "kube"],
-  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "kube", "install", "proxy", "operator", "local", "cluster"],
+  cli: ["mesh", "identity", "tunnel", "wire", "capture", "inject", "status", "kube", "install", "proxy", "operator", "local", "cluster"],
 };
 /** Rooms that know nothing of sockets, files, processes or the machine's clock. */
-const PURE = ["mesh", "identity", "tunnel", "wire", "inject"];
+const PURE = ["mesh", "identity", "tunnel", "wire", "inject", "status"];
 const TEST = "(\\.(test|fixture)\\.ts$|^src/testkit/|/testdata/)";
 
 const rooms = Object.keys(MAY_IMPORT).map((room) => ({

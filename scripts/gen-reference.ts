@@ -1,7 +1,8 @@
 /** Writes docs/reference from the typed tables of the code. With --check it writes nothing and fails on a difference. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { ANNOTATIONS, INJECT_CODES, INJECT_REASONS, MARKS } from "../src/inject/index.ts";
+import { ANNOTATIONS, INJECT_CODES, INJECT_REASONS, MARKS, UNMESHED_CAUSES } from "../src/inject/index.ts";
+import { STATUS_FIELDS } from "../src/status/index.ts";
 
 const code = (text: string) => `\`${text}\``;
 
@@ -45,6 +46,33 @@ ${table(
   ["code", "what to do"],
   Object.entries(INJECT_CODES).map(([word, text]) => [code(word), text]),
 )}
+
+## Why a pod that is there should be meshed and is not
+
+The operator's Event \`NotMeshed\` and \`tulle status\` say it in words, with what to do.
+
+${table(
+  ["cause", "meaning"],
+  Object.entries(UNMESHED_CAUSES).map(([word, text]) => [code(word), text]),
+)}
+`,
+  "status.md": `# tulle status
+
+\`tulle status\` exits with 0 when the control plane is ready and every pod that should be meshed is, with 1 when not, or when either
+could not be looked at, and with 2 for wrong use. \`tulle status -o json\` prints one object with these fields; fields may be added,
+and none changes its meaning.
+
+${STATUS_FIELDS.map(({ path, fields }) => {
+  const rows = Object.entries(fields).map(([name, text]) => [code(name), text]);
+  return `## ${path === "" ? "The report" : path.split(", ").map(code).join(", ")}\n\n${table(["field", "meaning"], rows)}`;
+}).join("\n\n")}
+
+## Rights
+
+It is asked with the rights of the kubeconfig's user, and only reads: pods and namespaces (with \`-n\`: those of one namespace alone),
+which it cannot do without; and in the operator's namespace the Deployment, its pods, the Lease and the ConfigMap of the trust bundle,
+and in the cluster the injector's MutatingWebhookConfiguration and the operator's ClusterRoleBinding. What it may not look at it
+names. It never reads the CA Secret.
 `,
 };
 

@@ -10,8 +10,17 @@ export interface ClusterOptions {
 }
 
 export function withClusterOptions(command: Command): Command {
+  return withConnectionOptions(
+    command.option(
+      "-n, --namespace <name>",
+      `namespace of the operator (default: where it is, else ${SYSTEM_NAMESPACE})`,
+    ),
+  );
+}
+
+/** Which cluster, without where in it. */
+export function withConnectionOptions(command: Command): Command {
   return command
-    .option("-n, --namespace <name>", `namespace of the operator (default: where it is, else ${SYSTEM_NAMESPACE})`)
     .option("--kubeconfig <file>", "instead of KUBECONFIG and ~/.kube/config")
     .option("--context <name>", "instead of the kubeconfig's current one");
 }
@@ -21,17 +30,27 @@ export function withClusterOptions(command: Command): Command {
  * for first.
  */
 export async function withCluster(options: ClusterOptions, work: (cluster: Cluster) => Promise<void>): Promise<void> {
-  const { connect, KubeClient } = await import("../kube/index.ts");
   const { findInstallation } = await import("../install/index.ts");
+  await withConnection(options, async (cluster) => {
+    const found = options.namespace === undefined ? await findInstallation(cluster) : undefined;
+    await work({ ...cluster, namespace: options.namespace ?? found?.namespace ?? cluster.namespace });
+  });
+}
+
+/** As `withCluster`, with the operator's usual namespace and nothing looked for. `server` is the API server's URL. */
+export async function withConnection(
+  options: Pick<ClusterOptions, "kubeconfig" | "context">,
+  work: (cluster: Cluster, server: string) => Promise<void>,
+): Promise<void> {
+  const { connect, KubeClient } = await import("../kube/index.ts");
   const { systemClock } = await import("./system.ts");
   const { VERSION } = await import("./version.ts");
   const { kubeconfig, context } = options;
   const connection = await connect({ kubeconfig, context, env: process.env });
   const client = new KubeClient({ connection, clock: systemClock, agent: `tulle/${VERSION}` });
   try {
-    const cluster = { client, clock: systemClock, sleep: Bun.sleep, namespace: options.namespace ?? SYSTEM_NAMESPACE };
-    const found = options.namespace === undefined ? await findInstallation(cluster) : undefined;
-    await work({ ...cluster, namespace: found?.namespace ?? cluster.namespace });
+    const cluster = { client, clock: systemClock, sleep: Bun.sleep, namespace: SYSTEM_NAMESPACE };
+    await work(cluster, connection.server);
   } finally {
     client[Symbol.dispose]();
   }

@@ -52,6 +52,10 @@ const COMMANDS: Readonly<Record<string, CommandEntry>> = {
     summary: "is the mesh well, and if not, what to do",
     load: async () => (await import("./check.ts")).checkCommand(),
   },
+  status: {
+    summary: "who is in the mesh, who is not, and why",
+    load: async () => (await import("./status.ts")).statusCommand(),
+  },
   play: {
     summary: "run a manifest on this machine, each pod in namespaces of its own",
     load: async () => (await import("./play.ts")).playCommand(),

@@ -15,7 +15,7 @@ import {
   troubles,
 } from "../local/index.ts";
 import { readManifests } from "./play.ts";
-import { wrapped } from "./text.ts";
+import { type Row, table, wrapped } from "./text.ts";
 import { VERSION } from "./version.ts";
 
 const DEFAULT_NAMESPACE = "default";
@@ -31,8 +31,6 @@ interface GetOptions extends Scope {
   readonly allNamespaces?: true;
   readonly output: "table" | "json";
 }
-
-type Row = readonly string[];
 
 /** `tulle get pods|services|deployments|namespaces`. */
 export function listCommand(): Command {
@@ -365,18 +363,4 @@ function ageOf(millis: number): string {
   if (seconds < 120) return `${seconds}s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 120 ? `${minutes}m` : `${Math.floor(minutes / 60)}h`;
-}
-
-/** Columns two spaces apart, the last one not padded. */
-function table(rows: readonly Row[]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join("  ")
-          .trimEnd()}\n`,
-    )
-    .join("");
 }

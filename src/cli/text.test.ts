@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { wrapped } from "./text.ts";
+import { table, wrapped } from "./text.ts";
 
 test("no line is longer than 100 columns with its indent, and no word is lost", () => {
   const text = "namespace demo enforces baseline, which refuses pods with NET_ADMIN ".repeat(5).trim();
@@ -10,4 +10,24 @@ test("no line is longer than 100 columns with its indent, and no word is lost", 
 
 test("a word that is too long stands alone", () => {
   expect(wrapped(`a ${"b".repeat(120)} c`, 2)).toBe(`a\n  ${"b".repeat(120)}\n  c`);
+});
+
+test("a table pads all columns but the last, which is wrapped under its head", () => {
+  const rows = [
+    ["NAME", "WHY"],
+    ["a", "word ".repeat(30).trim()],
+    ["longer", ""],
+  ];
+  expect(table(rows)).toBe(
+    `NAME    WHY\na       ${"word ".repeat(18).trim()}\n        ${"word ".repeat(12).trim()}\nlonger\n`,
+  );
+  expect(
+    table(
+      [
+        ["A", "B"],
+        ["1", "2"],
+      ],
+      2,
+    ),
+  ).toBe("  A  B\n  1  2\n");
 });

@@ -15,6 +15,21 @@ export function wrapped(text: string, indent: number): string {
   return [...lines, line].join(`\n${" ".repeat(indent)}`);
 }
 
+export type Row = readonly string[];
+
+/** Columns two spaces apart; the last one is wrapped, not padded. Every line begins with so many spaces. */
+export function table(rows: readonly Row[], indent = 0): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? "").length)));
+  const last = indent + widths.slice(0, -1).reduce((sum, width) => sum + width + 2, 0);
+  const lines = rows.map((row) => {
+    const cells = row.map((cell, column) =>
+      column === widths.length - 1 ? wrapped(cell, last) : cell.padEnd(widths[column] ?? 0),
+    );
+    return `${" ".repeat(indent)}${cells.join("  ").trimEnd()}\n`;
+  });
+  return lines.join("");
+}
+
 export type Colour = "red" | "yellow" | "green";
 
 const CODES: Readonly<Record<Colour, number>> = { red: 31, yellow: 33, green: 32 };

@@ -166,7 +166,7 @@ class Replica {
         context: {
           config: this.#injection(),
           ownNamespace: namespace,
-          namespaceLabels: (name) => this.#sources.namespaces.get(name),
+          namespaceLabels: (name) => this.#sources.namespaces.get(name)?.labels,
         },
         clock,
         logger,
@@ -215,7 +215,6 @@ class Replica {
       new UnmeshedReconciler({
         client,
         sources: this.#sources,
-        config: this.#injection(),
         namespace: this.#config.namespace,
         evict: this.#config.allowEviction,
         webhookWorks: () => keeper.current,

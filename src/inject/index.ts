@@ -18,4 +18,22 @@ export { hasSidecar, type Injection, injectPod } from "./inject-pod.ts";
 export type { JsonObject } from "./json.ts";
 export { applyPatch, type PatchOperation } from "./patch.ts";
 export type { InjectConfig } from "./sidecar.ts";
+export {
+  isMeshed,
+  type Standing,
+  type StandingFacts,
+  shouldBeMeshed,
+  standingFacts,
+  standingOf,
+} from "./standing.ts";
 export { type UninjectedManifest, type UninjectResult, uninjectManifest } from "./uninject.ts";
+export {
+  explainUnmeshed,
+  type LabelledNamespace,
+  type PodWorkload,
+  type Remedies,
+  UNMESHED_CAUSES,
+  type Unmeshed,
+  type UnmeshedCause,
+  workloadOf,
+} from "./unmeshed.ts";

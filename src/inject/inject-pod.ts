@@ -7,7 +7,7 @@ import {
   ORIGINAL_ANNOTATION,
   PROXY_CONTAINER,
 } from "../mesh/index.ts";
-import { readAnnotations, unknownAnnotations } from "./annotations.ts";
+import { type PodSettings, readAnnotations, unknownAnnotations } from "./annotations.ts";
 import { InjectError } from "./errors.ts";
 import { isObject, type JsonObject, objectAt, objectsAt, textAt } from "./json.ts";
 import { encodeOriginal } from "./original.ts";
@@ -45,21 +45,12 @@ const recordWas: RecordOriginal = (was) =>
  * puts its containers back in front and leads new probes to the proxy. Throws InjectError when it must not be meshed.
  */
 export function injectPod(pod: JsonObject, config: InjectConfig, record: RecordOriginal = recordWas): Injection {
-  const metadata = objectAt(pod, "metadata");
+  const found = examine(pod);
+  if (found.outcome === "disabled") return found;
   const spec = objectAt(pod, "spec");
-  const label = objectAt(metadata, "labels")[INJECT_LABEL];
-  if (label === "disabled") return { outcome: "disabled", why: `label ${INJECT_LABEL}: disabled` };
-  if (label !== undefined && label !== "enabled") {
-    throw new InjectError(
-      "bad-label",
-      `label ${INJECT_LABEL} is ${JSON.stringify(label)}; allowed is enabled, disabled`,
-    );
-  }
-  if (hasSidecar(spec)) return repair(spec);
-  refuse(metadata, spec);
-  const annotations = objectAt(metadata, "annotations");
-  const settings = readAnnotations(annotations);
-  const rewrite = rewriteProbes(spec);
+  if (found.outcome === "sidecar") return repair(spec);
+  const { settings, rewrite } = found;
+  const annotations = objectAt(objectAt(pod, "metadata"), "annotations");
   const application = textAt(objectsAt(spec, "containers")[0], "name") ?? "";
   const original = record(whatWas(pod));
   const wanted = {
@@ -90,7 +81,34 @@ export function injectPod(pod: JsonObject, config: InjectConfig, record: RecordO
   };
 }
 
-/** True when the pod's spec holds init container and sidecar: what makes a pod meshed (never a label). */
+type Examined =
+  | { readonly outcome: "disabled"; readonly why: string }
+  /** It has init container and sidecar. */
+  | { readonly outcome: "sidecar" }
+  | { readonly outcome: "free"; readonly settings: PodSettings; readonly rewrite: ReturnType<typeof rewriteProbes> };
+
+/** What is to be known before anything is added to the pod. Throws InjectError when it must not be meshed. */
+export function examine(pod: JsonObject): Examined {
+  const metadata = objectAt(pod, "metadata");
+  const spec = objectAt(pod, "spec");
+  const label = objectAt(metadata, "labels")[INJECT_LABEL];
+  if (label === "disabled") return { outcome: "disabled", why: `label ${INJECT_LABEL}: disabled` };
+  if (label !== undefined && label !== "enabled") {
+    throw new InjectError(
+      "bad-label",
+      `label ${INJECT_LABEL} is ${JSON.stringify(label)}; allowed is enabled, disabled`,
+    );
+  }
+  if (hasSidecar(spec)) return { outcome: "sidecar" };
+  refuse(metadata, spec);
+  return {
+    outcome: "free",
+    settings: readAnnotations(objectAt(metadata, "annotations")),
+    rewrite: rewriteProbes(spec),
+  };
+}
+
+/** True when the pod's spec holds containers of both names, as the injector leaves them (never decided by label). */
 export function hasSidecar(spec: JsonObject): boolean {
   const names = objectsAt(spec, "initContainers").map((container) => textAt(container, "name"));
   return names.includes(INIT_CONTAINER) && names.includes(PROXY_CONTAINER);

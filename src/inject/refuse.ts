@@ -86,10 +86,13 @@ function refuseContainer(container: JsonObject): void {
   }
 }
 
-/** Said by the pod's os or by the node it selects. */
 export function isWindows(spec: JsonObject): boolean {
-  const os = textAt(objectAt(spec, "os"), "name") ?? textAt(objectAt(spec, "nodeSelector"), "kubernetes.io/os");
-  return os === "windows";
+  return osOf(spec) === "windows";
+}
+
+/** Said by the pod's os or by the node it selects; undefined where neither does. */
+export function osOf(spec: JsonObject): string | undefined {
+  return textAt(spec["os"], "name") ?? textAt(spec["nodeSelector"], "kubernetes.io/os");
 }
 
 /**

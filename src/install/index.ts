@@ -15,6 +15,7 @@ export { findInstallation, type Installation } from "./installation.ts";
 export { nameOf } from "./objects.ts";
 export { waitUntilReady } from "./readiness.ts";
 export { givenValues, type Manifest, renderChart, type ValueSources } from "./render.ts";
+export { readMesh, type StatusQuestion } from "./status/read.ts";
 export { type UninstallOptions, uninstall } from "./uninstall.ts";
 export type { Schema } from "./values/schema.ts";
 export { writeYaml } from "./yaml.ts";

@@ -1,6 +1,6 @@
 /** The Kubernetes objects that this room reads and writes, with the fields that it uses and no others. */
 import { type KubeObject, type Resource, resource } from "../kube/index.ts";
-import { INIT_CONTAINER, PROXY_CONTAINER } from "../mesh/index.ts";
+import { INIT_CONTAINER, type Mode, PROXY_CONTAINER } from "../mesh/index.ts";
 import { InstallError } from "./errors.ts";
 
 export interface Container {
@@ -120,6 +120,7 @@ export interface WebhookConfiguration extends KubeObject {
   readonly webhooks?: readonly {
     readonly name: string;
     readonly clientConfig: { readonly service?: ServiceReference; readonly caBundle?: string };
+    readonly failurePolicy?: string;
   }[];
 }
 
@@ -232,6 +233,11 @@ export function resourceOf({
 export function hasSidecar({ initContainers = [] }: PodSpec): boolean {
   const names = initContainers.map((container) => container.name);
   return names.includes(INIT_CONTAINER) && names.includes(PROXY_CONTAINER);
+}
+
+/** What the operator was told of namespaces that say nothing. */
+export function modeOfOperator({ spec }: Workload): Mode {
+  return spec.template.spec.containers.some((one) => one.args?.includes("--mode=strict")) ? "strict" : "permissive";
 }
 
 /** The pod will not run again. */

@@ -12,6 +12,7 @@ import {
   EXEMPT_NAMESPACES,
   INIT_CONTAINER,
   INJECT_LABEL,
+  INJECTOR_FAILURE_POLICY,
   INJECTOR_PATH,
   INJECTOR_WEBHOOKS,
   MODE_LABEL,
@@ -127,7 +128,7 @@ describe("the rendered objects", () => {
     expect(webhooks).toMatchObject(
       INJECTOR_WEBHOOKS.map((name) => ({
         name,
-        failurePolicy: "Ignore",
+        failurePolicy: INJECTOR_FAILURE_POLICY,
         reinvocationPolicy: "IfNeeded",
         clientConfig: { service: { path: INJECTOR_PATH, port: WEBHOOK_SERVICE_PORT } },
       })),

@@ -73,7 +73,7 @@ export function isKubeError(error: unknown, ...codes: readonly KubeErrorCode[]):
 
 const HINTS: { readonly [code in KubeErrorCode]?: string } = {
   "no-config":
-    "Set KUBECONFIG, or run in a pod with a service account; install, upgrade, uninstall and check also take --kubeconfig.",
+    "Set KUBECONFIG, or run in a pod with a service account; install, upgrade, uninstall, check and status also take --kubeconfig.",
   unreachable: "Check that the API server runs and that the server address of the kubeconfig is reachable from here.",
   "untrusted-server":
     "Check certificate-authority and tls-server-name of the kubeconfig. If the cluster's CA was renewed, fetch the kubeconfig again.",

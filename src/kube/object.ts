@@ -1,4 +1,5 @@
 /** The parts of Kubernetes objects that every kind has. A kind's own fields are declared where they are used. */
+import type { Millis } from "../mesh/index.ts";
 
 /** What this room reads of metav1.ObjectMeta. Fields it does not name stay in the object untouched. */
 export interface ObjectMeta {
@@ -15,6 +16,14 @@ export interface ObjectMeta {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ownerReferences?: readonly OwnerReference[];
   readonly finalizers?: readonly string[];
+  readonly managedFields?: readonly ManagedFields[];
+}
+
+/** Which fields a manager has written, and when it last changed one of them (metav1.ManagedFieldsEntry). */
+export interface ManagedFields {
+  readonly time?: string;
+  /** The fields as a tree: `{"f:metadata": {"f:labels": {"f:app": {}}}}`. */
+  readonly fieldsV1?: unknown;
 }
 
 export interface OwnerReference {
@@ -68,4 +77,20 @@ export function referenceTo(
     ...(namespace === undefined ? {} : { namespace }),
     ...(uid === undefined ? {} : { uid }),
   };
+}
+
+/**
+ * The latest time at which the label can have been written: its manager's last change, of the label or of what else it manages.
+ * Undefined without the label, or where the server does not tell.
+ */
+export function labelWrittenAt({ metadata }: KubeObject, label: string): Millis | undefined {
+  const times = (metadata.managedFields ?? [])
+    .filter(({ fieldsV1 }) => at(at(at(fieldsV1, "f:metadata"), "f:labels"), `f:${label}`) !== undefined)
+    .map(({ time }) => Date.parse(time ?? ""))
+    .filter((time) => !Number.isNaN(time));
+  return metadata.labels?.[label] === undefined || times.length === 0 ? undefined : Math.max(...times);
+}
+
+function at(tree: unknown, field: string): unknown {
+  return typeof tree === "object" && tree !== null ? (tree as Record<string, unknown>)[field] : undefined;
 }

@@ -55,6 +55,8 @@ export const OPERATOR_NAMES = {
 } as const;
 /** The two webhooks in `tulle-injector`: by the namespace's label, and by the pod's own. */
 export const INJECTOR_WEBHOOKS = ["namespace.injector.tulle.dev", "pod.injector.tulle.dev"] as const;
+/** An absent operator must not stop pods; where nothing may slip through, the strict policy refuses them. */
+export const INJECTOR_FAILURE_POLICY = "Ignore";
 /** Path of the injector on the operator's port 15017. */
 export const INJECTOR_PATH = "/inject";
 /** Who is noted as the manager of what the operator writes by server-side apply, `caBundle` among it. */

@@ -4,6 +4,12 @@ import type { Ip } from "./ip.ts";
 /** Whether plaintext that arrives at a meshed pod is refused or forwarded and counted. */
 export type Mode = "strict" | "permissive";
 
+/** The mode of a pod: its namespace's label overrides the mesh's, the pod's annotation may only tighten. */
+export function modeOf(mesh: Mode, namespace: string | undefined, pod?: string): Mode {
+  const base = namespace === "strict" || namespace === "permissive" ? namespace : mesh;
+  return pod === "strict" ? "strict" : base;
+}
+
 /** Key of a namespaced object: `namespace/name`. */
 export function objectKey(namespace: string, name: string): string {
   return `${namespace}/${name}`;

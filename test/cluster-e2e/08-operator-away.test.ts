@@ -3,8 +3,9 @@
  * they run, are reported, and healed.
  */
 import { expect } from "bun:test";
+import type { StatusReport } from "../../src/status/index.ts";
 import { type ClusterNamespace, eventually } from "../support/cluster.ts";
-import { install } from "../support/install.ts";
+import { install, tulle } from "../support/install.ts";
 import { cleanUp, holds, Mesh, prepare } from "../support/mesh.ts";
 import { app, curl, deployment, podOf, SERVER_PORTS, server, service, url } from "../support/mesh-apps.ts";
 
@@ -29,6 +30,13 @@ cleanUp(async () => {
   await install(mesh.cluster);
   for (const space of [strict, loose, plain]) await space?.[Symbol.asyncDispose]();
 });
+
+/** What `tulle status` says of the permissive namespace, and its exit code. */
+async function statusOfLoose(): Promise<{ readonly code: number | null; readonly report: StatusReport }> {
+  const { status, stdout } = await tulle(mesh.cluster, ["status", "-n", loose.name, "-o", "json"]);
+  return { code: status, report: JSON.parse(stdout) as StatusReport };
+}
+const unmeshed = ({ pods }: StatusReport) => pods.filter((pod) => pod.state === "unmeshed");
 
 const FIRST_TWO = ".items[*].spec.initContainers[*].name";
 
@@ -67,6 +75,21 @@ holds("pods of other namespaces are made, without the sidecar", async () => {
   expect(await loose.kubectl(["get", "pods", "-o", `jsonpath={${FIRST_TWO}}`])).toBe("");
 });
 
+holds("tulle status tells of them, and why; and that no operator answers", async () => {
+  const { code, report } = await statusOfLoose();
+  expect([code, report.controlPlane.ready]).toEqual([1, false]);
+  expect(report.controlPlane.problems[0]?.text).toContain("scaled to 0 replicas");
+  expect(report.namespaces).toMatchObject([{ name: loose.name, mode: "permissive", meshed: 0, unmeshed: 2 }]);
+  expect(unmeshed(report)).toMatchObject([
+    { name: "alone", workload: null, cause: "injector-away" },
+    {
+      workload: "Deployment/healed",
+      cause: "injector-away",
+      fix: `kubectl rollout restart -n ${loose.name} deployment/healed`,
+    },
+  ]);
+});
+
 holds("back again, the operator reports those that should be meshed: in an event, and in its metrics", async () => {
   await mesh.operatorReplicas(2);
   await eventually(async () => {
@@ -98,6 +121,18 @@ holds(
   },
   240_000,
 );
+
+holds("tulle status names the one that is left, and is content once it is gone", async () => {
+  const before = await eventually(async () => {
+    const said = await statusOfLoose();
+    return said.report.controlPlane.ready === true ? said : undefined;
+  });
+  expect(before.code).toBe(1);
+  expect(unmeshed(before.report)).toMatchObject([{ name: "alone", fix: "delete it and make it again" }]);
+  await loose.kubectl(["delete", "pod", "alone"]);
+  const after = await statusOfLoose();
+  expect([after.code, unmeshed(after.report)]).toEqual([0, []]);
+});
 
 holds("the controller in the strict namespace gets its pod, meshed", async () => {
   // Its next try may be some minutes away: a restart is what a person does.

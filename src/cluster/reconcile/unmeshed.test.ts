@@ -5,9 +5,8 @@ import { FakeApiServer } from "../../testkit/fake-api-server.ts";
 import { FakeClock } from "../../testkit/fake-clock.ts";
 import { MemoryLogger } from "../../testkit/memory-logger.ts";
 import { SeededRandom } from "../../testkit/seeded-random.ts";
-import { type PodFacts, podFacts } from "../sources/convert.ts";
+import { type NamespaceRecord, type PodFacts, podFacts } from "../sources/convert.ts";
 import { UnmeshedReconciler } from "./unmeshed.ts";
-import { shouldBeMeshed } from "./wanted.ts";
 
 const PODS = "/api/v1/pods";
 let server: FakeApiServer;
@@ -16,7 +15,7 @@ let clock: FakeClock;
 let events: EventRecorder;
 let reconciler: UnmeshedReconciler;
 let facts: MemoryStore<PodFacts>;
-let namespaces: MemoryStore<Record<string, string>>;
+let namespaces: MemoryStore<NamespaceRecord>;
 let webhookWorks = true;
 
 beforeEach(async () => {
@@ -25,7 +24,7 @@ beforeEach(async () => {
   client = new KubeClient({ connection: server.connection(), clock, agent: "tulle/test" });
   facts = new MemoryStore();
   namespaces = new MemoryStore();
-  namespaces.set("shop", { "tulle.dev/inject": "enabled" });
+  namespaces.set("shop", { labels: { "tulle.dev/inject": "enabled" }, labelWrittenAt: undefined });
   webhookWorks = true;
   server.intercept = (request) =>
     request.path.endsWith("/eviction") ? { status: 201, body: { kind: "Status", status: "Success" } } : undefined;
@@ -48,7 +47,6 @@ function start(evict: boolean): void {
   reconciler = new UnmeshedReconciler({
     ...shared,
     sources: { podFacts: facts, namespaces },
-    config: { image: "tulle:1", version: "1", trustDomain: "cluster.local", operatorAddress: "op:15012" },
     namespace: "tulle-system",
     evict,
     webhookWorks: () => webhookWorks,
@@ -91,6 +89,32 @@ describe("a pod that should be meshed and is not", () => {
       regarding: { kind: "Pod", name: "bare" },
     });
     expect(evictions()).toEqual([]);
+  });
+
+  test("is told with the reason and the command that helps", async () => {
+    const labelWrittenAt = clock.now();
+    namespaces.set("shop", { labels: { "tulle.dev/inject": "enabled" }, labelWrittenAt });
+    const made = { creationTimestamp: new Date(labelWrittenAt - 1000).toISOString() };
+    const pod = server.storage.create(PODS, "shop", {
+      metadata: {
+        name: "web-5d4-abc",
+        ...made,
+        labels: { "pod-template-hash": "5d4" },
+        ownerReferences: [{ kind: "ReplicaSet", name: "web-5d4", controller: true }],
+      },
+      spec: { containers: [{ name: "app", image: "x" }] },
+    } as never);
+    facts.set("shop/web-5d4-abc", podFacts(pod as never));
+    start(false);
+    await look(0);
+    await look();
+    await events.flush();
+    const [event] = server.requests.filter((one) => one.method === "POST" && one.path.endsWith("/events"));
+    expect(event?.body).toMatchObject({
+      note:
+        "the pod should be meshed and is not: made before namespace shop was labelled; " +
+        "kubectl rollout restart -n shop deployment/web",
+    });
   });
 
   test("is evicted where that is allowed, one a look, and never a bare pod", async () => {
@@ -139,24 +163,6 @@ describe("a pod that should be meshed and is not", () => {
     expect(evictions()).toEqual([]);
     await events.flush();
     const notes = server.requests.filter((one) => one.path.endsWith("/events")).map((one) => JSON.stringify(one.body));
-    expect(notes.some((note) => note.includes("cannot be: container app runs as user 1337"))).toBe(true);
-  });
-});
-
-describe("what should be meshed", () => {
-  const pod = { namespace: "shop", labels: {}, annotations: {}, hostNetwork: false, os: undefined };
-  test.each([
-    [true, pod, { "tulle.dev/inject": "enabled" }],
-    [false, pod, {}],
-    [true, { ...pod, labels: { "tulle.dev/inject": "enabled" } }, {}],
-    [false, { ...pod, labels: { "tulle.dev/inject": "enabled" } }, { "tulle.dev/inject": "disabled" }],
-    [false, { ...pod, labels: { "tulle.dev/inject": "disabled" } }, { "tulle.dev/inject": "enabled" }],
-    [false, { ...pod, hostNetwork: true }, { "tulle.dev/inject": "enabled" }],
-    [false, { ...pod, annotations: { "kubernetes.io/config.mirror": "x" } }, { "tulle.dev/inject": "enabled" }],
-    [false, { ...pod, os: "windows" }, { "tulle.dev/inject": "enabled" }],
-    [false, { ...pod, namespace: "kube-system" }, { "tulle.dev/inject": "enabled" }],
-    [false, { ...pod, namespace: "tulle-system" }, { "tulle.dev/inject": "enabled" }],
-  ])("%p: %j in a namespace labelled %j", (wanted, one, labels) => {
-    expect(shouldBeMeshed(one, labels as Record<string, string>, "tulle-system")).toBe(wanted);
+    expect(notes.some((note) => note.includes("cannot be meshed: container app runs as user 1337"))).toBe(true);
   });
 });

@@ -3,18 +3,23 @@
  * it on the pod (Event) and in a metric and, if allowed, evicts those that a controller makes again, within their disruption
  * budgets. The leader's work.
  */
-import { type InjectConfig, InjectError, injectPod, type JsonObject } from "../../inject/index.ts";
+import {
+  explainUnmeshed,
+  type InjectReason,
+  type JsonObject,
+  type LabelledNamespace,
+  standingOf,
+  type Unmeshed,
+} from "../../inject/index.ts";
 import { type EventRecorder, isKubeError, type KubeClient } from "../../kube/index.ts";
 import { type Clock, type Logger, type Millis, objectKey } from "../../mesh/index.ts";
 import { PODS } from "../resources.ts";
-import type { PodFacts } from "../sources/convert.ts";
+import type { NamespaceRecord, PodFacts } from "../sources/convert.ts";
 import type { ClusterSources } from "../sources/sources.ts";
-import { shouldBeMeshed } from "./wanted.ts";
 
 export interface UnmeshedOptions {
   readonly client: KubeClient;
   readonly sources: Pick<ClusterSources, "podFacts" | "namespaces">;
-  readonly config: InjectConfig;
   /** The operator's own namespace: never meshed. */
   readonly namespace: string;
   readonly evict: boolean;
@@ -30,6 +35,15 @@ const LOOK_EVERY: Millis = 10_000;
 const SETTLED_AFTER: Millis = 5_000;
 /** Evictions one by one: the next only after a look has shown that the mesh goes on. */
 const EVICTIONS_PER_LOOK = 1;
+
+/** A pod whose namespace is not known yet is judged at the next look. */
+const UNKNOWN: NamespaceRecord = { labels: {}, labelWrittenAt: undefined };
+
+interface Found {
+  readonly pod: PodFacts;
+  readonly namespace: LabelledNamespace;
+  readonly reason: InjectReason;
+}
 
 export class UnmeshedReconciler implements Disposable {
   readonly #options: UnmeshedOptions;
@@ -71,48 +85,54 @@ export class UnmeshedReconciler implements Disposable {
   }
 
   async #look(): Promise<void> {
-    const { sources, clock, namespace, events } = this.#options;
+    const { sources, clock, namespace: own, events, evict } = this.#options;
     const now = clock.now();
-    const found: PodFacts[] = [];
+    const found: Found[] = [];
     const present = new Set<string>();
     for (const pod of sources.podFacts.values()) {
-      const labels = sources.namespaces.get(pod.namespace) ?? {};
-      if (pod.meshed || pod.finished || pod.terminating || !shouldBeMeshed(pod, labels, namespace)) continue;
+      const { labels, labelWrittenAt } = sources.namespaces.get(pod.namespace) ?? UNKNOWN;
+      const namespace = { name: pod.namespace, labels, labelWrittenAt };
+      const standing = standingOf(pod, namespace, own);
+      if (standing.state !== "unmeshed") continue;
       present.add(pod.uid);
       const since = this.#seen.get(pod.uid) ?? now;
       this.#seen.set(pod.uid, since);
-      if (now - since >= SETTLED_AFTER) found.push(pod);
+      if (now - since >= SETTLED_AFTER) found.push({ pod, namespace, reason: standing.reason });
     }
     for (const uid of [...this.#seen.keys()]) if (!present.has(uid)) this.#seen.delete(uid);
-    this.#unmeshed = found;
+    this.#unmeshed = found.map(({ pod }) => pod);
     let evictions = 0;
-    for (const pod of found) {
-      const refusal = await this.#dryRun(pod);
+    for (const one of found) {
+      const { pod } = one;
+      const explained = await this.#explain(one);
       // Whoever leads next may be at it already.
       if (this.#closed) return;
+      if (explained === undefined) continue;
+      const may = evict && explained.cause !== "refused" && pod.controlled;
       events.record({
         type: "Warning",
         reason: "NotMeshed",
         action: "Inject",
-        note: noteOf(pod, refusal, this.#options.evict),
+        note: `the pod should be meshed and is not: ${explained.why}; ${may ? "it will be evicted" : explained.fix}`,
         regarding: { apiVersion: "v1", kind: "Pod", namespace: pod.namespace, name: pod.name, uid: pod.uid },
       });
-      const may = this.#options.evict && refusal === undefined && pod.controller !== undefined;
       if (!may || evictions >= EVICTIONS_PER_LOOK || !this.#options.webhookWorks()) continue;
       if (await this.#evict(pod)) evictions++;
     }
   }
 
-  /** Why the pod could not be injected; undefined when it could. */
-  async #dryRun(pod: PodFacts): Promise<string | undefined> {
+  /** Undefined for a pod that is gone, or that cannot be judged now: the next look tries again. */
+  async #explain({ pod, namespace, reason }: Found): Promise<Unmeshed | undefined> {
+    const { client, logger } = this.#options;
     try {
-      const { namespace, name } = pod;
-      const object = await this.#options.client.get(PODS, { namespace, name });
-      const injection = injectPod(object as unknown as JsonObject, this.#options.config);
-      return injection.outcome === "disabled" ? injection.why : undefined;
+      const object = await client.get(PODS, { namespace: pod.namespace, name: pod.name });
+      return explainUnmeshed(object as unknown as JsonObject, reason, namespace, "kubectl");
     } catch (error) {
-      if (error instanceof InjectError) return error.message;
-      return isKubeError(error, "not-found") ? undefined : String(error);
+      if (!isKubeError(error, "not-found")) {
+        const key = objectKey(pod.namespace, pod.name);
+        logger.log("warn", "an unmeshed pod could not be judged", { pod: key, error: String(error) });
+      }
+      return undefined;
     }
   }
 
@@ -146,11 +166,4 @@ export class UnmeshedReconciler implements Disposable {
       return false;
     }
   }
-}
-
-function noteOf(pod: PodFacts, refusal: string | undefined, evict: boolean): string {
-  const why = "the pod should be meshed and is not: it was made while the injector did not answer, or before the label";
-  if (refusal !== undefined) return `the pod should be meshed and cannot be: ${refusal}`;
-  if (pod.controller === undefined) return `${why}; delete it and make it again`;
-  return evict ? `${why}; it will be evicted` : `${why}; restart its ${pod.controller}`;
 }

@@ -1,62 +1,54 @@
 /** Kubernetes objects → what the operator and the injector keep of them. Pure. */
+import { type JsonObject, type LabelledNamespace, type StandingFacts, standingFacts } from "../../inject/index.ts";
+import { type KubeObject, labelWrittenAt } from "../../kube/index.ts";
 import {
   DEFAULT_CLUSTER_DOMAIN,
   type Endpoint,
   type EndpointsRecord,
-  INIT_CONTAINER,
+  INJECT_LABEL,
   type Ip,
   MODE_LABEL,
   type Mode,
+  modeOf,
   type PodRecord,
-  PROXY_CONTAINER,
   parseIp,
   type ServiceRecord,
 } from "../../mesh/index.ts";
 import type { EndpointSlice, Pod, Service } from "../resources.ts";
 
+/** What is kept of a namespace. */
+export type NamespaceRecord = Pick<LabelledNamespace, "labels" | "labelWrittenAt">;
+
+export function namespaceRecord(namespace: KubeObject): NamespaceRecord {
+  return { labels: namespace.metadata.labels ?? {}, labelWrittenAt: labelWrittenAt(namespace, INJECT_LABEL) };
+}
+
 /** A pod without what depends on its namespace. */
-export type PodFacts = Omit<PodRecord, "mode"> & {
-  /** The pod's own word: it may only tighten. */
-  readonly ownMode: Mode | undefined;
-  readonly annotations: Readonly<Record<string, string>>;
-  /** Said by the pod or by the node it selects; undefined where neither does. */
-  readonly os: string | undefined;
-  /** `kind/name` of what recreates it; undefined for a bare pod. */
-  readonly controller: string | undefined;
-};
+export type PodFacts = Omit<PodRecord, "mode"> &
+  StandingFacts & {
+    /** Something makes it again when it is gone: it is no bare pod. */
+    readonly controlled: boolean;
+  };
 
 export function podFacts(pod: Pod): PodFacts {
   const { metadata, spec, status } = pod;
-  const owner = metadata.ownerReferences?.find((one) => one.controller === true);
-  const init = spec.initContainers ?? [];
   return {
+    ...standingFacts(pod as unknown as JsonObject),
     uid: metadata.uid ?? "",
     namespace: metadata.namespace ?? "",
     name: metadata.name,
     serviceAccount: spec.serviceAccountName ?? "default",
     ips: (status?.podIPs ?? []).flatMap(({ ip }) => parseIp(ip) ?? []),
     node: spec.nodeName ?? "",
-    labels: metadata.labels ?? {},
-    meshed:
-      init.some((one) => one.name === INIT_CONTAINER) &&
-      init.some((one) => one.name === PROXY_CONTAINER && one.restartPolicy === "Always"),
-    hostNetwork: spec.hostNetwork === true,
     ready: status?.conditions?.some((one) => one.type === "Ready" && one.status === "True") === true,
-    terminating: metadata.deletionTimestamp !== undefined,
-    finished: status?.phase === "Succeeded" || status?.phase === "Failed",
-    ownMode: metadata.annotations?.[MODE_LABEL] === "strict" ? "strict" : undefined,
-    annotations: metadata.annotations ?? {},
-    os: spec.os?.name ?? spec.nodeSelector?.["kubernetes.io/os"],
-    controller: owner === undefined ? undefined : `${owner.kind}/${owner.name}`,
+    controlled: metadata.ownerReferences?.some((one) => one.controller === true) === true,
   };
 }
 
-/** The mesh's mode, unless the namespace says another, unless the pod tightens it. */
+/** What the mesh knows of the pod, its mode included. */
 export function podRecord(facts: PodFacts, mesh: Mode, namespaceLabels: Readonly<Record<string, string>>): PodRecord {
-  const { ownMode, annotations: _annotations, os: _os, controller: _controller, ...rest } = facts;
-  const said = namespaceLabels[MODE_LABEL];
-  const mode = said === "strict" || said === "permissive" ? said : mesh;
-  return { ...rest, mode: ownMode ?? mode };
+  const { annotations, os: _os, controlled: _controlled, ...rest } = facts;
+  return { ...rest, mode: modeOf(mesh, namespaceLabels[MODE_LABEL], annotations[MODE_LABEL]) };
 }
 
 /** Undefined for a Service that has no address or name of the mesh's (ExternalName). */

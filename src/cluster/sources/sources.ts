@@ -18,6 +18,8 @@ import {
 import { ENDPOINT_SLICES, NAMESPACES, NODES, PODS, SERVICES } from "../resources.ts";
 import {
   joinSlices,
+  type NamespaceRecord,
+  namespaceRecord,
   type PodFacts,
   podFacts,
   podRecord,
@@ -35,15 +37,12 @@ export interface SourcesOptions {
   readonly logger: Logger;
 }
 
-/** A namespace's labels. */
-export type NamespaceLabels = Readonly<Record<string, string>>;
-
 export class ClusterSources implements Disposable {
   readonly pods = new MemoryStore<PodRecord>();
   readonly services = new MemoryStore<ServiceRecord>();
   readonly endpoints = new MemoryStore<EndpointsRecord>();
   /** Key: name. */
-  readonly namespaces = new MemoryStore<NamespaceLabels>();
+  readonly namespaces = new MemoryStore<NamespaceRecord>();
   /** Key: name of the node. */
   readonly nodeCidrs = new MemoryStore<readonly string[]>();
   /** What a pod says of itself beyond its record. */
@@ -68,7 +67,7 @@ export class ClusterSources implements Disposable {
       this.#reflectors.push(reflector as unknown as Reflector<KubeObject, unknown>);
     };
     // Namespaces first: a pod whose namespace is not known yet has the mesh's mode.
-    reflect(NAMESPACES, (namespace) => namespace.metadata.labels ?? {}, this.namespaces);
+    reflect(NAMESPACES, namespaceRecord, this.namespaces);
     reflect(NODES, (node) => node.spec.podCIDRs ?? [], this.nodeCidrs);
     reflect(SERVICES, serviceRecord, this.services);
     reflect(PODS, podFacts, {
@@ -124,7 +123,7 @@ export class ClusterSources implements Disposable {
 
   /** Most changes of a pod's status say nothing to the mesh. */
   #publish(key: string, facts: PodFacts): void {
-    const record = podRecord(facts, this.#mode, this.namespaces.get(facts.namespace) ?? {});
+    const record = podRecord(facts, this.#mode, this.namespaces.get(facts.namespace)?.labels ?? {});
     if (JSON.stringify(this.pods.get(key)) !== JSON.stringify(record)) this.pods.set(key, record);
   }
 

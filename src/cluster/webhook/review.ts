@@ -1,14 +1,13 @@
 /** An AdmissionReview (admission.k8s.io/v1) answered with what the injector says. Calls nobody: safe in a dry run. */
 import { admitPod, type InjectConfig, type JsonObject } from "../../inject/index.ts";
 import { INJECT_LABEL } from "../../mesh/index.ts";
-import type { NamespaceLabels } from "../sources/sources.ts";
 
 export interface ReviewContext {
   readonly config: InjectConfig;
   /** The operator's namespace: never meshed. */
   readonly ownNamespace: string;
   /** Undefined while the namespace is not known: the webhook's selectors have then decided. */
-  readonly namespaceLabels: (name: string) => NamespaceLabels | undefined;
+  readonly namespaceLabels: (name: string) => Readonly<Record<string, string>> | undefined;
 }
 
 /** What became of one review, for metrics and log. */

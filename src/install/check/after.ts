@@ -1,52 +1,19 @@
 /** Checks of a mesh that is installed: operator, trust, injection, and the pods themselves. */
-import { X509Certificate } from "node:crypto";
 import {
   INIT_CONTAINER,
   INJECTED_ANNOTATION,
-  type Millis,
   OPERATOR_NAMES,
   PROXY_CONTAINER,
   ROOT_CERTIFICATE_FILE,
 } from "../../mesh/index.ts";
-import { hasSidecar, type Pod } from "../objects.ts";
-import { podTrouble, rolloutMissing } from "../readiness.ts";
-import { type Check, type Finding, fail, pass, some, warn } from "./finding.ts";
-import { type Snapshot, see } from "./snapshot.ts";
-import { isStrict, meshedPods, meshMode, namespaceLabels, wantedPods } from "./wanted.ts";
-
-const DAY = 86_400_000;
-/** A root is rotated in weeks, not in hours. */
-const EXPIRES_SOON = 60 * DAY;
+import { see } from "../seen.ts";
+import { CONTROL_PLANE_CHECKS, noBundle, operatorPods, ownBundle } from "./control-plane.ts";
+import { type Check, type Finding, fail, some, warn } from "./finding.ts";
+import type { Snapshot } from "./snapshot.ts";
+import { isStrict, meshedPods, meshMode, namespaceLabels, unmeshedPods } from "./wanted.ts";
 
 export const AFTER: readonly Check[] = [
-  {
-    id: "operator",
-    when: "after",
-    claim: "every replica of the operator is ready",
-    judge(snapshot) {
-      const operator = see(snapshot.operator);
-      const { namespace } = snapshot;
-      if (operator === undefined)
-        return [
-          fail(
-            `there is no operator in namespace ${namespace}`,
-            "Install it: tulle install --wait (or name its place by --namespace).",
-          ),
-        ];
-      const missing = rolloutMissing(operator);
-      if (missing === undefined) return [pass(`${operator.spec.replicas ?? 1} replicas`)];
-      const why = operatorPods(snapshot)
-        .map(podTrouble)
-        .find((one) => one !== undefined);
-      const text = why === undefined ? missing : `${missing}; ${why}`;
-      return [
-        fail(
-          text,
-          `kubectl describe pods -n ${namespace} -l app.kubernetes.io/component=operator; kubectl logs -n ${namespace} deploy/tulle-operator`,
-        ),
-      ];
-    },
-  },
+  ...CONTROL_PLANE_CHECKS,
   {
     id: "operator-version",
     when: "after",
@@ -68,18 +35,12 @@ export const AFTER: readonly Check[] = [
     },
   },
   {
-    id: "ca-expiry",
-    when: "after",
-    claim: "the mesh's root is valid for long",
-    judge: (snapshot) => expiry(snapshot),
-  },
-  {
     id: "trust-bundles",
     when: "after",
     claim: "every namespace has the mesh's trust bundle",
     judge(snapshot) {
       const wanted = ownBundle(snapshot);
-      if (wanted === undefined) return [noBundle(snapshot)];
+      if (wanted === undefined) return [noBundle(snapshot.namespace)];
       const held = new Map(
         see(snapshot.bundles).map((one) => [one.metadata.namespace, one.data?.[ROOT_CERTIFICATE_FILE]]),
       );
@@ -91,33 +52,6 @@ export const AFTER: readonly Check[] = [
         fail(
           `namespaces without the newest bundle: ${some(without)}; new pods there cannot start`,
           `kubectl logs -n ${snapshot.namespace} deploy/tulle-operator says why it was not published.`,
-        ),
-      ];
-    },
-  },
-  {
-    id: "webhook-trust",
-    when: "after",
-    claim: "the API server trusts the injector's certificate",
-    judge(snapshot) {
-      const injector = see(snapshot.injector);
-      if (injector === undefined)
-        return [
-          fail(
-            `there is no MutatingWebhookConfiguration ${OPERATOR_NAMES.injector}`,
-            "Apply the installation again: tulle upgrade, or helm upgrade.",
-          ),
-        ];
-      const wanted = ownBundle(snapshot);
-      if (wanted === undefined) return [noBundle(snapshot)];
-      const wrong = (injector.webhooks ?? [])
-        .filter((one) => decoded(one.clientConfig.caBundle) !== wanted)
-        .map((one) => one.name);
-      if (wrong.length === 0) return [];
-      return [
-        fail(
-          `the caBundle of ${some(wrong)} is not the mesh's bundle, which signs the operator's certificate`,
-          "The operator writes it: see its log. If a GitOps tool writes it back, let that ignore the field (docs/install.md).",
         ),
       ];
     },
@@ -167,8 +101,7 @@ export const AFTER: readonly Check[] = [
     claim: "every pod that should be meshed is",
     judge(snapshot) {
       const namespaces = namespaceLabels(snapshot);
-      const without = wantedPods(snapshot).filter((pod) => !hasSidecar(pod.spec));
-      const byNamespace = Map.groupBy(without, (pod) => pod.metadata.namespace ?? "");
+      const byNamespace = Map.groupBy(unmeshedPods(snapshot), (pod) => pod.metadata.namespace ?? "");
       return [...byNamespace].map(([namespace, pods]) => {
         const text = `pods of namespace ${namespace} have no sidecar: ${some(pods.map((pod) => pod.metadata.name))}`;
         const fix = `kubectl rollout restart deployment,statefulset,daemonset -n ${namespace}; bare pods and Jobs are made anew by you`;
@@ -185,13 +118,6 @@ export const AFTER: readonly Check[] = [
     judge: (snapshot) => sidecars(snapshot),
   },
 ];
-
-function operatorPods({ pods, namespace }: Snapshot): readonly Pod[] {
-  return see(pods).filter(
-    ({ metadata }) =>
-      metadata.namespace === namespace && metadata.labels?.["app.kubernetes.io/component"] === "operator",
-  );
-}
 
 function versions(snapshot: Snapshot): readonly Finding[] {
   const { version } = snapshot;
@@ -233,31 +159,6 @@ function versions(snapshot: Snapshot): readonly Finding[] {
   ];
 }
 
-function expiry(snapshot: Snapshot): readonly Finding[] {
-  const bundle = ownBundle(snapshot);
-  if (bundle === undefined) return [noBundle(snapshot)];
-  const pems = bundle.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
-  const ends = pems.flatMap((pem) => endOf(pem) ?? []);
-  if (ends.length === 0) return [fail("the trust bundle holds no certificate", "See the operator's log.")];
-  const last = Math.max(...ends);
-  const days = Math.floor((last - snapshot.now) / DAY);
-  const until = new Date(last).toISOString().slice(0, 10);
-  const fix = "See docs/install.md, The CA.";
-  if (last <= snapshot.now) return [fail(`the newest root ran out on ${until}`, fix)];
-  return last - snapshot.now < EXPIRES_SOON
-    ? [warn(`the newest root runs out on ${until}, in ${days} days`, fix)]
-    : [pass(`until ${until}`)];
-}
-
-/** Undefined for what is no certificate: somebody else may have written into the ConfigMap. */
-function endOf(pem: string): Millis | undefined {
-  try {
-    return new X509Certificate(pem).validToDate.getTime();
-  } catch {
-    return undefined;
-  }
-}
-
 function sidecars(snapshot: Snapshot): readonly Finding[] {
   return meshedPods(snapshot).flatMap((pod): Finding[] => {
     const { namespace, name } = pod.metadata;
@@ -280,19 +181,4 @@ function sidecars(snapshot: Snapshot): readonly Finding[] {
       ),
     ];
   });
-}
-
-function ownBundle({ bundles, namespace }: Snapshot): string | undefined {
-  return see(bundles).find((one) => one.metadata.namespace === namespace)?.data?.[ROOT_CERTIFICATE_FILE];
-}
-
-function noBundle({ namespace }: Snapshot): Finding {
-  return fail(
-    `the operator has published no trust bundle in namespace ${namespace}`,
-    `kubectl logs -n ${namespace} deploy/tulle-operator`,
-  );
-}
-
-function decoded(base64: string | undefined): string | undefined {
-  return base64 === undefined ? undefined : Buffer.from(base64, "base64").toString();
 }

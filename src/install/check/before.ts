@@ -1,6 +1,7 @@
 /** Checks of a cluster that is to get Tulle. */
+
+import { see } from "../seen.ts";
 import { type Check, fail, pass, some, warn } from "./finding.ts";
-import { see } from "./snapshot.ts";
 
 const OLDEST = { major: 1, minor: 30 };
 /** Before it iptables-nft lacks parts of the kernel that it needs. */

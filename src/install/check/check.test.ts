@@ -1,12 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { Authority } from "../../identity/index.ts";
+import { INJECTOR_WEBHOOKS } from "../../mesh/index.ts";
 import { FakeClock } from "../../testkit/fake-clock.ts";
 import { SeededRandom } from "../../testkit/seeded-random.ts";
 import type { Pod } from "../objects.ts";
+import { Unseen } from "../seen.ts";
 import { CHECKS, runChecks } from "./run.ts";
 import { selects } from "./selector.ts";
-import { type Snapshot, Unseen } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 const clock = new FakeClock();
 const authority = Authority.create({ clock, random: new SeededRandom(1), trustDomain: "cluster.local" as never });
@@ -60,7 +62,10 @@ function healthy(): Snapshot {
       spec: { replicas: 2, template: { spec: { containers: [{ name: "operator", args: ["--mode=permissive"] }] } } },
       status: { replicas: 2, updatedReplicas: 2, availableReplicas: 2 },
     },
-    injector: { metadata: { name: "tulle-injector" }, webhooks: [{ name: "a", clientConfig: { caBundle } }] },
+    injector: {
+      metadata: { name: "tulle-injector" },
+      webhooks: INJECTOR_WEBHOOKS.map((name) => ({ name, clientConfig: { caBundle }, failurePolicy: "Ignore" })),
+    },
     bindings: [
       { metadata: { name: "tulle-strict" }, spec: { policyName: "tulle-strict", validationActions: ["Deny"] } },
     ],
@@ -246,6 +251,27 @@ describe("a mesh that is installed", () => {
     expect(said("operator", { operator: down, pods })[1]).toBe(
       "0 of 2 replicas are ready; pod tulle-operator-1, operator: ImagePullBackOff (no such image)",
     );
+  });
+
+  test("says that the operator is scaled to nothing, and counts its replicas where its pods may not be listed", () => {
+    const { operator } = healthy();
+    if (operator === undefined || operator instanceof Unseen) throw new Error("no operator");
+    const none = { ...operator, spec: { ...operator.spec, replicas: 0 }, status: {} };
+    expect(said("operator", { operator: none })[1]).toContain("scaled to 0 replicas");
+    const half = { ...operator, status: { replicas: 2, updatedReplicas: 2, availableReplicas: 1 } };
+    expect(said("operator", { operator: half, pods: new Unseen("no") })[1]).toBe("1 of 2 replicas are ready");
+  });
+
+  test("finds a webhook that is missing, and one that stops pods while no operator answers", () => {
+    const { injector } = healthy();
+    if (injector === undefined || injector instanceof Unseen) throw new Error("no injector");
+    const [first, second] = injector.webhooks ?? [];
+    if (first === undefined || second === undefined) throw new Error("no webhooks");
+    const of = (...webhooks: (typeof first)[]) => said("webhook-policy", { injector: { ...injector, webhooks } });
+    expect(of(first).slice(0, 2)).toEqual(["fail", `webhook ${second.name} is missing in tulle-injector`]);
+    expect(of(first, { ...second, failurePolicy: "Fail" })[0]).toBe("warn");
+    const { failurePolicy: _, ...silent } = second;
+    expect(of(first, silent)[1]).toStartWith(`failurePolicy of ${second.name} is Fail, not Ignore`);
   });
 
   test("finds another version in this program and in sidecars", () => {

@@ -1,8 +1,10 @@
 /** The closed list of checks, run over one snapshot. */
+
+import { Unseen } from "../seen.ts";
 import { AFTER } from "./after.ts";
 import { BEFORE } from "./before.ts";
 import type { Check, Finding, Verdict } from "./finding.ts";
-import { type Snapshot, Unseen } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { SURROUNDINGS } from "./surroundings.ts";
 
 export const CHECKS: readonly Check[] = [...BEFORE, ...AFTER, ...SURROUNDINGS];

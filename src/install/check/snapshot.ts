@@ -1,5 +1,5 @@
 /** Everything that the checks look at, read once. What may not be read is kept as such: it is a finding, not an error. */
-import { isKubeError, type KubeObject, servedResources, serverVersion } from "../../kube/index.ts";
+import { type KubeObject, servedResources, serverVersion } from "../../kube/index.ts";
 import { type Millis, OPERATOR_NAMES, TRUST_BUNDLE_CONFIG_MAP } from "../../mesh/index.ts";
 import { type Cluster, find, list } from "../cluster.ts";
 import { type ProbeResult, probeInjection, probeNamespace } from "../injection-probe.ts";
@@ -31,16 +31,7 @@ import {
   type Workload,
 } from "../objects.ts";
 import { everyObject } from "../render.ts";
-
-/** Stands for what could not be read, and says why. Thrown by `see`. */
-export class Unseen extends Error {}
-
-export type Seen<T> = T | Unseen;
-
-export function see<T>(value: Seen<T>): T {
-  if (value instanceof Unseen) throw value;
-  return value;
-}
+import { type Seen, seen, Unseen } from "../seen.ts";
 
 export interface Access {
   readonly verb: string;
@@ -137,15 +128,6 @@ export async function takeSnapshot(cluster: Cluster, version: string): Promise<S
     caSecret,
     probe,
   };
-}
-
-async function seen<T>(read: () => Promise<T>): Promise<Seen<T>> {
-  try {
-    return await read();
-  } catch (error) {
-    if (isKubeError(error, "forbidden")) return new Unseen(error.message);
-    throw error;
-  }
 }
 
 /** What the one who installs must be allowed to do; in the operator's namespace, for kinds that have one. */

@@ -1,9 +1,10 @@
 /** Checks of what is around the mesh and can keep it from working: Pod Security, NetworkPolicies, webhooks, other meshes. */
 import { INJECT_LABEL, PORTS, SKIP_INBOUND_PORTS_ANNOTATION } from "../../mesh/index.ts";
 import type { NetworkPolicy, Pod, ServiceReference } from "../objects.ts";
+import { see } from "../seen.ts";
 import { type Check, type Finding, fail, some, warn } from "./finding.ts";
 import { selects } from "./selector.ts";
-import { type Snapshot, see } from "./snapshot.ts";
+import type { Snapshot } from "./snapshot.ts";
 import { isStrict, namespaceLabels, wantedPods } from "./wanted.ts";
 
 const ENFORCE = "pod-security.kubernetes.io/enforce";

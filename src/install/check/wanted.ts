@@ -1,8 +1,10 @@
-/** Which pods are to be meshed, and in which namespaces plaintext is refused: as the chart's selectors say it. */
+/** Which pods are to be meshed and which are, and in which namespaces plaintext is refused. */
+import { type JsonObject, type StandingFacts, shouldBeMeshed, standingFacts, standingOf } from "../../inject/index.ts";
 import type { KubeObject } from "../../kube/index.ts";
 import { EXEMPT_NAMESPACES, INJECT_LABEL, MODE_LABEL, type Mode } from "../../mesh/index.ts";
-import { hasSidecar, isFinished, type Pod } from "../objects.ts";
-import { type Snapshot, see } from "./snapshot.ts";
+import { modeOfOperator, type Pod } from "../objects.ts";
+import { see } from "../seen.ts";
+import type { Snapshot } from "./snapshot.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 
@@ -16,36 +18,41 @@ export function namespaceLabels(snapshot: Snapshot): ReadonlyMap<string, Labels>
   );
 }
 
-/** Pods that run and are to be meshed by their labels. */
+/** Pods that run and are to be meshed, be they or not. */
 export function wantedPods(snapshot: Snapshot): readonly Pod[] {
-  const namespaces = namespaceLabels(snapshot);
-  return livePods(snapshot, namespaces).filter((pod) => {
-    const ofNamespace = namespaces.get(pod.metadata.namespace ?? "")?.[INJECT_LABEL];
-    const ofPod = pod.metadata.labels?.[INJECT_LABEL];
-    return ofNamespace !== "disabled" && ofPod !== "disabled" && (ofNamespace === "enabled" || ofPod === "enabled");
-  });
+  return podsThat(snapshot, shouldBeMeshed);
+}
+
+/** Pods that run and are to be meshed, and are not. */
+export function unmeshedPods(snapshot: Snapshot): readonly Pod[] {
+  return podsThat(snapshot, (...pod) => standingOf(...pod).state === "unmeshed");
 }
 
 /** Pods that run and are meshed: by `tulle inject` without any label. */
 export function meshedPods(snapshot: Snapshot): readonly Pod[] {
-  return livePods(snapshot, namespaceLabels(snapshot)).filter((pod) => hasSidecar(pod.spec));
+  return podsThat(snapshot, (...pod) => standingOf(...pod).state === "meshed");
 }
 
-function livePods(snapshot: Snapshot, namespaces: ReadonlyMap<string, Labels>): readonly Pod[] {
-  return see(snapshot.pods).filter(
-    (pod) =>
-      namespaces.has(pod.metadata.namespace ?? "") &&
-      !isFinished(pod) &&
-      pod.metadata.deletionTimestamp === undefined &&
-      pod.spec.hostNetwork !== true &&
-      pod.metadata.annotations?.["kubernetes.io/config.mirror"] === undefined,
-  );
+type Judge = (
+  pod: StandingFacts,
+  namespace: { readonly name: string; readonly labels: Labels },
+  own: string,
+) => boolean;
+
+function podsThat(snapshot: Snapshot, judge: Judge): readonly Pod[] {
+  const namespaces = namespaceLabels(snapshot);
+  return see(snapshot.pods).filter((pod) => {
+    const name = pod.metadata.namespace ?? "";
+    const labels = namespaces.get(name);
+    const facts = standingFacts(pod as unknown as JsonObject);
+    return labels !== undefined && judge(facts, { name, labels }, snapshot.namespace);
+  });
 }
 
 /** What the operator was told of namespaces that say nothing. */
 export function meshMode(snapshot: Snapshot): Mode {
-  const containers = see(snapshot.operator)?.spec.template.spec.containers ?? [];
-  return containers.some((one) => one.args?.includes("--mode=strict")) ? "strict" : "permissive";
+  const operator = see(snapshot.operator);
+  return operator === undefined ? "permissive" : modeOfOperator(operator);
 }
 
 export function isStrict(snapshot: Snapshot, labels: Labels): boolean {

@@ -1,5 +1,6 @@
 /** The other end of the control socket: what the commands use. */
 import { existsSync } from "node:fs";
+import type { MeshReport } from "../../status/index.ts";
 import { LocalError } from "../errors.ts";
 import { linesOf } from "../runner/events.ts";
 import { liveRunner, type RunnerRecord, type StatePaths, statePaths } from "../state/directory.ts";
@@ -51,6 +52,11 @@ export class PlayClient {
 
   async snapshot(): Promise<Snapshot> {
     return (await (await this.#ask("GET", PATHS.snapshot)).json()) as Snapshot;
+  }
+
+  /** Of one namespace, or of all. Throws LocalError `not-found` for one that is not there. */
+  async status(namespace: string | undefined): Promise<MeshReport> {
+    return (await (await this.#ask("GET", `${PATHS.status}?${search({ namespace })}`)).json()) as MeshReport;
   }
 
   /** The snapshot now and after each change, until the caller stops. */

@@ -93,6 +93,7 @@ export interface ErrorAnswer {
 /** Paths of the control socket; the version is raised when a meaning changes. */
 export const PATHS = {
   snapshot: "/v1/snapshot",
+  status: "/v1/status",
   watch: "/v1/watch",
   logs: "/v1/logs",
   apply: "/v1/apply",

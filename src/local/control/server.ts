@@ -1,6 +1,7 @@
 /** The control socket of a running play: HTTP on a unix socket of mode 0600, so only the user who runs it may speak. */
 import { chmodSync } from "node:fs";
 import { TulleError } from "../../mesh/index.ts";
+import type { MeshReport } from "../../status/index.ts";
 import type { ContainerLog } from "../container/log.ts";
 import { LocalError } from "../errors.ts";
 import {
@@ -19,6 +20,8 @@ import {
 /** What the socket offers. */
 export interface ControlHandler {
   snapshot(): Snapshot;
+  /** Who is in the mesh and who is not, of one namespace or of all. Throws LocalError `not-found`. */
+  status(namespace: string | undefined): MeshReport;
   /** Calls after each change; disposing ends it. */
   follow(changed: () => void): Disposable;
   /** Throws LocalError, `not-started` while there is no log yet. */
@@ -79,6 +82,8 @@ async function route(request: Request, handler: ControlHandler): Promise<Respons
   switch (`${request.method} ${pathname}`) {
     case `GET ${PATHS.snapshot}`:
       return Response.json(handler.snapshot());
+    case `GET ${PATHS.status}`:
+      return Response.json(handler.status(searchParams.get("namespace") ?? undefined));
     case `GET ${PATHS.watch}`:
       return watch(handler, request.signal);
     case `GET ${PATHS.logs}`: {

@@ -2,7 +2,7 @@
  * The objects of a play and the pods made from them: what an API server, the controllers and kubelet do on a cluster,
  * for the kinds that a manifest may hold.
  */
-import { InjectError } from "../../inject/index.ts";
+import { decide, InjectError, type JsonObject } from "../../inject/index.ts";
 import {
   INJECT_LABEL,
   type Ip,
@@ -64,6 +64,8 @@ export class Cluster {
   readonly #pods = new Map<string, PodWorker>();
   readonly #trustBundle = new Map<string, string>();
   readonly #createdAt = new Map<string, Millis>();
+  /** By namespace. */
+  readonly #injectLabelWrittenAt = new Map<string, Millis>();
   #closing = false;
   /** A pod waits for addresses. */
   #short = false;
@@ -99,6 +101,11 @@ export class Cluster {
     return this.#createdAt.get(`${kind}/${namespace}/${name}`) ?? this.#node.clock.now();
   }
 
+  /** When the label that asks for the mesh got its value; undefined where there was never one. */
+  injectLabelWrittenAt(namespace: string): Millis | undefined {
+    return this.#injectLabelWrittenAt.get(namespace);
+  }
+
   pod(namespace: string, name: string): PodWorker | undefined {
     return this.#pods.get(objectKey(namespace, name));
   }
@@ -131,7 +138,7 @@ export class Cluster {
       const labels = declared.get(placed.namespace)?.labels ?? this.#namespaces.get(placed.namespace);
       if (template === undefined) continue;
       try {
-        this.#injected(template, labels ?? this.#impliedLabels(placed.namespace));
+        this.#injected(template, placed.namespace, labels ?? this.#impliedLabels(placed.namespace));
       } catch (error) {
         throw error instanceof InjectError ? refused(placed, error) : error;
       }
@@ -197,6 +204,9 @@ export class Cluster {
   }
 
   #setNamespace(name: string, labels: Readonly<Record<string, string>>): void {
+    if (this.#namespaces.get(name)?.[INJECT_LABEL] !== labels[INJECT_LABEL]) {
+      this.#injectLabelWrittenAt.set(name, this.#node.clock.now());
+    }
     if (!this.#namespaces.has(name)) this.#createdAt.set(`Namespace//${name}`, this.#node.clock.now());
     this.#namespaces.set(name, labels);
   }
@@ -206,16 +216,16 @@ export class Cluster {
     return { "kubernetes.io/metadata.name": namespace, ...inject };
   }
 
-  /** The namespace's label decides, the pod's where there is none; a pod may opt out of a meshed namespace. */
-  #injected(template: PodTemplate, labels: Readonly<Record<string, string>>): PodTemplate {
+  /** As a cluster's webhook decides it. */
+  #injected(template: PodTemplate, namespace: string, labels: Readonly<Record<string, string>>): PodTemplate {
     const { inject } = this.#options;
-    const asked = labels[INJECT_LABEL] ?? template.metadata.labels?.[INJECT_LABEL];
-    return inject === undefined || asked !== "enabled" ? template : inject(template);
+    if (inject === undefined) return template;
+    return decide(template as unknown as JsonObject, { name: namespace, labels }).mesh ? inject(template) : template;
   }
 
   #start(namespace: string, name: string, template: PodTemplate, owner: PodWorker["plan"]["owner"]): void {
     const labels = this.#namespaces.get(namespace) ?? this.#impliedLabels(namespace);
-    const { metadata, spec } = this.#injected(template, labels);
+    const { metadata, spec } = this.#injected(template, namespace, labels);
     let ips: readonly Ip[];
     try {
       ips = this.#options.takeAddresses();

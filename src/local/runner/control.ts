@@ -1,6 +1,14 @@
 /** What the control socket's requests mean for a cluster. */
-import { type Clock, OPERATOR_SERVICE_ACCOUNT, objectKey, SYSTEM_NAMESPACE, TulleError } from "../../mesh/index.ts";
+import {
+  type Clock,
+  type Mode,
+  OPERATOR_SERVICE_ACCOUNT,
+  objectKey,
+  SYSTEM_NAMESPACE,
+  TulleError,
+} from "../../mesh/index.ts";
 import type { Operator } from "../../operator/index.ts";
+import type { MeshReport } from "../../status/index.ts";
 import type { ContainerLog } from "../container/log.ts";
 import type {
   ApplyAnswer,
@@ -17,13 +25,16 @@ import { LocalError } from "../errors.ts";
 import { parseManifests } from "../manifest/parse.ts";
 import { formatProblem, NOTHING_STARTED } from "../manifest/problems.ts";
 import type { Cluster, ObjectResult } from "./cluster.ts";
+import { playReport } from "./mesh-report.ts";
 import type { PodWorker } from "./pod.ts";
 import type { ServiceNetwork } from "./services.ts";
 
-/** The operator of a meshed play, and what it logs. */
+/** The operator of a meshed play, what it logs, and whom it trusts. */
 export interface RunningMesh {
   readonly operator: Operator;
   readonly log: ContainerLog;
+  /** The trust bundle in PEM. */
+  readonly trustBundle: () => string;
 }
 
 export class ClusterControl implements ControlHandler {
@@ -31,6 +42,8 @@ export class ClusterControl implements ControlHandler {
   readonly #network: ServiceNetwork;
   readonly #clock: Clock;
   readonly #mesh: RunningMesh | undefined;
+  readonly #version: string;
+  readonly #mode: Mode;
   readonly #onStop: () => void;
   readonly #followers = new Set<() => void>();
 
@@ -40,12 +53,17 @@ export class ClusterControl implements ControlHandler {
     readonly clock: Clock;
     /** Undefined when nothing is meshed. */
     readonly mesh: RunningMesh | undefined;
+    readonly version: string;
+    /** For namespaces that do not say. */
+    readonly mode: Mode;
     readonly stop: () => void;
   }) {
     this.#cluster = options.cluster;
     this.#network = options.network;
     this.#clock = options.clock;
     this.#mesh = options.mesh;
+    this.#version = options.version;
+    this.#mode = options.mode;
     this.#onStop = options.stop;
   }
 
@@ -96,6 +114,17 @@ export class ClusterControl implements ControlHandler {
       services,
       deployments,
     };
+  }
+
+  status(namespace: string | undefined): MeshReport {
+    if (namespace !== undefined && !this.#cluster.namespaces.has(namespace)) {
+      throw new LocalError("not-found", `there is no namespace ${namespace}`, {
+        exitCode: 2,
+        hint: "see `tulle get namespaces`",
+      });
+    }
+    const mesh = { version: this.#version, mode: this.#mode, trustBundle: this.#mesh?.trustBundle };
+    return playReport(this.#cluster, mesh, namespace);
   }
 
   log(namespace: string, podName: string, container: string | undefined, previous: boolean): ContainerLog {

@@ -171,7 +171,12 @@ async function run(
     cluster,
     network,
     clock,
-    mesh: mesh === undefined ? undefined : { operator: mesh.operator, log: operatorLog },
+    mesh:
+      mesh === undefined
+        ? undefined
+        : { operator: mesh.operator, log: operatorLog, trustBundle: () => mesh.authority.bundle().pem() },
+    version: config.version,
+    mode: config.mode,
     stop: () => stop.resolve(),
   });
   network.checkServices(config.objects);

@@ -1,7 +1,8 @@
 /** The life of one pod: network, volumes, init containers in order, application, end, as kubelet does it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Clock, INJECTED_ANNOTATION, type Ip, type Millis, PROXY_CONTAINER } from "../../mesh/index.ts";
+import { isMeshed, type JsonObject } from "../../inject/index.ts";
+import type { Clock, Ip, Millis } from "../../mesh/index.ts";
 import { capabilitiesOf } from "../container/capabilities.ts";
 import { expand } from "../container/environment.ts";
 import { ContainerLog } from "../container/log.ts";
@@ -136,11 +137,7 @@ export class PodWorker implements ContainerHost {
   }
 
   get meshed(): boolean {
-    return (
-      this.#init.some((worker) => worker.role === "sidecar" && worker.spec.name === PROXY_CONTAINER) ||
-      (this.plan.annotations[INJECTED_ANNOTATION] !== undefined &&
-        this.#apps.some((worker) => worker.spec.name === PROXY_CONTAINER))
-    );
+    return isMeshed(this.plan.spec as unknown as JsonObject);
   }
 
   get finished(): boolean {

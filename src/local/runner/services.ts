@@ -12,6 +12,7 @@ import {
   MemoryStore,
   MODE_LABEL,
   type Mode,
+  modeOf,
   OPERATOR_SERVICE_ACCOUNT,
   objectKey,
   PORTS,
@@ -298,12 +299,6 @@ export class ServiceNetwork implements NameView {
       mode: modeOf(this.#mode, namespaceLabels?.[MODE_LABEL], pod.plan.annotations[MODE_LABEL]),
     };
   }
-}
-
-/** The mode of a pod: the namespace overrides the mesh's, the pod may only tighten. */
-export function modeOf(mesh: Mode, namespace: string | undefined, pod: string | undefined): Mode {
-  const base = namespace === "strict" || namespace === "permissive" ? namespace : mesh;
-  return pod === "strict" ? "strict" : base;
 }
 
 function clusterIpError(key: string, ip: string, why: string): LocalError {
