@@ -4,9 +4,8 @@
  * connection pass in plaintext because something is missing.
  */
 import { originalDestination, socketDescriptor } from "../capture/index.ts";
-import type { Millis } from "../mesh/index.ts";
 import { type Environment, readConfig } from "./config.ts";
-import { releaseStartMemory } from "./footprint.ts";
+import { QuietMemory } from "./footprint.ts";
 import { podNetwork } from "./guard.ts";
 import { type ProxyDeps, Sidecar } from "./sidecar.ts";
 
@@ -14,9 +13,6 @@ export { readLogLevel } from "./config.ts";
 export { ProxyError } from "./errors.ts";
 export { METRICS } from "./metrics.ts";
 export type { ProxyDeps } from "./sidecar.ts";
-
-/** After it is ready: by then the first handshakes are over. */
-const SETTLED: Millis = 2_000;
 
 /**
  * Runs the sidecar until the signal is aborted and the drain has ended. Throws ProxyError: `missing-variable` and
@@ -29,9 +25,9 @@ export async function runProxy(env: Environment, signal: AbortSignal, deps: Prox
   try {
     await sidecar.start(signal);
     if (!signal.aborted) {
-      const settled = deps.clock.after(SETTLED, releaseStartMemory);
+      const memory = new QuietMemory(deps.clock, () => sidecar.metrics.work());
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
-      settled[Symbol.dispose]();
+      memory[Symbol.dispose]();
     }
   } finally {
     await sidecar.stop();

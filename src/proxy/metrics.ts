@@ -37,12 +37,24 @@ class DirectionMetrics implements ByteCount {
   readonly reasons = new Map<Reason, number>();
 }
 
+const UNIT = 64 * 1024;
+
 export class Metrics {
   readonly outbound = new DirectionMetrics();
   readonly inbound = new DirectionMetrics();
   /** Certificate requests by outcome. */
   issued = 0;
   issueFailures = 0;
+
+  /** How much was done so far: connections, and units of 64 KiB that passed. */
+  work(): number {
+    let work = 0;
+    for (const direction of DIRECTIONS) {
+      const { opened, sent, received } = this[direction];
+      work += opened + (sent + received) / UNIT;
+    }
+    return work;
+  }
 
   /** Every connection ends with exactly one reason. */
   count(direction: Direction, reason: Reason): void {
