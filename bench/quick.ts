@@ -14,6 +14,7 @@ import { type Running, Workspace } from "./workspace.ts";
 const LIMIT_SECONDS = 48;
 const MOST_ROUNDS = 5;
 const TEST_SECONDS = 2;
+const NEW_CONNECTIONS_SECONDS = 1;
 const WARM_UP_SECONDS = 1;
 const SETTLE_MS = 1_000;
 const LARGE_BYTES = 512 * 2 ** 20;
@@ -37,7 +38,7 @@ class Quick {
   async round(ours: Running, theirs: Running, round: number): Promise<void> {
     const order = turns([ours, theirs], round);
     for (const one of order) await this.#take(one, keepalive(one, TEST_SECONDS));
-    for (const one of order) await this.#take(one, newConnections(one, TEST_SECONDS));
+    for (const one of order) await this.#take(one, newConnections(one, NEW_CONNECTIONS_SECONDS));
     for (const one of order) await this.#take(one, transfers(one, this.#files, ["down"]));
     for (const one of order)
       await this.#take(one, paced(one, "seventy", await this.#loadOf(one, theirs), TEST_SECONDS));

@@ -28,7 +28,6 @@ export class Stage implements Disposable {
   /** For configurations and whatever else the pair's programs read and write. */
   readonly folder: string;
   readonly #owned = new DisposableStack();
-  #app: OwnedProcess | undefined;
 
   private constructor(name: string, folder: string) {
     this.folder = join(folder, name);
@@ -49,18 +48,12 @@ export class Stage implements Disposable {
       stage.server.ip("route", "add", "default", "via", CLIENT_IP);
       for (const end of [stage.client, stage.server]) await end.run(["sysctl", "-qw", ...SETTINGS]);
       const config = stage.write("app.conf", appConfig(stage.folder, files));
-      stage.#app = await stage.start(stage.server, ["nginx", "-c", config], APP_PORT);
+      await stage.start(stage.server, ["nginx", "-c", config], APP_PORT);
       return stage;
     } catch (error) {
       stage[Symbol.dispose]();
       throw error;
     }
-  }
-
-  /** Process id of the application. */
-  get app(): number {
-    if (this.#app === undefined) throw new Error("the application has not been started");
-    return this.#app.pid;
   }
 
   /** One more namespace, which goes with the stage. */
