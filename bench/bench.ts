@@ -38,7 +38,7 @@ async function main(options: Options): Promise<void> {
     .map((pair) => ({ name: pair.name, why: whyNot(pair) }));
   for (const { name, why } of leftOut) say(`${name} is left out: ${why}`);
   const started = new Date().toISOString();
-  using workspace = new Workspace(LARGE_BYTES);
+  using workspace = await Workspace.open(LARGE_BYTES);
   const comparison = new Comparison({ ...options, pairs }, workspace, say);
   await comparison.run();
   await write(options.partial ? "partial" : "results", {

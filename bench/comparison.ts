@@ -85,7 +85,8 @@ export class Comparison {
       const measured = await this.#noting(pair, test, () => this.#measure(test, running));
       if (measured === undefined) return;
       if (measured.others < quietBelow) return this.#keep(pair, test, measured);
-      this.#lose(pair, test, `others used ${measured.others.toFixed(1)} cores, attempt ${attempt} of ${ATTEMPTS}`);
+      this.#tell(pair, test, `others used ${measured.others.toFixed(2)} cores meanwhile`);
+      this.#lose(pair, test, `others used the machine, attempt ${attempt} of ${ATTEMPTS}`);
     }
   }
 

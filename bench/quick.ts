@@ -86,7 +86,7 @@ function round(value: number, digits: number): number {
 }
 
 async function main(): Promise<void> {
-  using workspace = new Workspace(LARGE_BYTES);
+  using workspace = await Workspace.open(LARGE_BYTES);
   using ours = await workspace.start(tulle());
   using theirs = await workspace.start(nginx);
   if (ours.proxies === undefined) throw new Error("Tulle's proxies were not started");

@@ -12,7 +12,10 @@ import { appConfig } from "./app.ts";
 export const UNCAPTURED_MARK = 0x539;
 const START_LIMIT_MS = 15_000;
 
-/** The same for both ends of all pairs; without it, new connections per second would measure the kernel's tables. */
+/**
+ * The same for both ends of all pairs; without it, new connections per second would measure the kernel's tables. Those of connection
+ * tracking are there once `loadConnectionTracking` has run.
+ */
 const SETTINGS = [
   "net.ipv4.ip_local_port_range=20000 65000",
   "net.ipv4.tcp_tw_reuse=1",
@@ -21,6 +24,12 @@ const SETTINGS = [
   "net.netfilter.nf_conntrack_tcp_timeout_time_wait=1",
   "net.netfilter.nf_conntrack_tcp_timeout_close=1",
 ];
+
+/** Makes the kernel load what REDIRECT rules need, without leaving a rule anywhere. */
+export async function loadConnectionTracking(): Promise<void> {
+  using passing = NetworkNamespace.create("passing");
+  await passing.run(["iptables", "-w", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-j", "REDIRECT", "--to-ports", "1"]);
+}
 
 export class Stage implements Disposable {
   readonly client: NetworkNamespace;
