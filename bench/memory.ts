@@ -9,8 +9,8 @@ import type { Running } from "./workspace.ts";
 
 const HELD_CONNECTIONS = [1_000, 5_000] as const;
 const HOLD_LIMIT_MS = 90_000;
-/** Until memory is read: what start and connections have left to do is done by then. */
-const SETTLE_MS = 2_000;
+/** From a change until memory is read: a proxy that gives memory back when it is quiet has done so by then. */
+export const SETTLE_MS = 5_000;
 const IDLE_SECONDS = 5;
 
 /** Memory of proxies that have just been started: idle, then with idle connections; and the processor time of these. */

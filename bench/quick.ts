@@ -3,6 +3,7 @@
  * The last line is one line of JSON: Tulle's medians divided by nginx's. `make bench-quick`; bench/README.md.
  */
 import { PacedLoad } from "./load/wrk.ts";
+import { SETTLE_MS } from "./memory.ts";
 import { nginx } from "./pairs/nginx.ts";
 import { tulle } from "./pairs/tulle.ts";
 import { turns } from "./schedule.ts";
@@ -11,12 +12,11 @@ import { keepalive, type Measured, newConnections, paced, residentOf, SHARE_OF_M
 import { type Running, Workspace } from "./workspace.ts";
 
 /** A round that would end later is not begun, unless it is the first. */
-const LIMIT_SECONDS = 48;
+const LIMIT_SECONDS = 50;
 const MOST_ROUNDS = 5;
 const TEST_SECONDS = 2;
 const NEW_CONNECTIONS_SECONDS = 1;
 const WARM_UP_SECONDS = 1;
-const SETTLE_MS = 1_000;
 const LARGE_BYTES = 512 * 2 ** 20;
 /** Cores: when others used more, the ratios are doubtful. */
 const QUIET = 0.5;
