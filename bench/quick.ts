@@ -3,6 +3,7 @@
  * The last line is one line of JSON: Tulle's medians divided by nginx's. `make bench-quick`; bench/README.md.
  */
 import { PacedLoad } from "./load/wrk.ts";
+import { SETTLE_MS } from "./memory.ts";
 import { nginx } from "./pairs/nginx.ts";
 import { tulle } from "./pairs/tulle.ts";
 import { turns } from "./schedule.ts";
@@ -11,11 +12,11 @@ import { keepalive, type Measured, newConnections, paced, residentOf, SHARE_OF_M
 import { type Running, Workspace } from "./workspace.ts";
 
 /** A round that would end later is not begun, unless it is the first. */
-const LIMIT_SECONDS = 48;
+const LIMIT_SECONDS = 50;
 const MOST_ROUNDS = 5;
 const TEST_SECONDS = 2;
+const NEW_CONNECTIONS_SECONDS = 1;
 const WARM_UP_SECONDS = 1;
-const SETTLE_MS = 1_000;
 const LARGE_BYTES = 512 * 2 ** 20;
 /** Cores: when others used more, the ratios are doubtful. */
 const QUIET = 0.5;
@@ -37,7 +38,7 @@ class Quick {
   async round(ours: Running, theirs: Running, round: number): Promise<void> {
     const order = turns([ours, theirs], round);
     for (const one of order) await this.#take(one, keepalive(one, TEST_SECONDS));
-    for (const one of order) await this.#take(one, newConnections(one, TEST_SECONDS));
+    for (const one of order) await this.#take(one, newConnections(one, NEW_CONNECTIONS_SECONDS));
     for (const one of order) await this.#take(one, transfers(one, this.#files, ["down"]));
     for (const one of order)
       await this.#take(one, paced(one, "seventy", await this.#loadOf(one, theirs), TEST_SECONDS));
@@ -85,7 +86,7 @@ function round(value: number, digits: number): number {
 }
 
 async function main(): Promise<void> {
-  using workspace = new Workspace(LARGE_BYTES);
+  using workspace = await Workspace.open(LARGE_BYTES);
   using ours = await workspace.start(tulle());
   using theirs = await workspace.start(nginx);
   if (ours.proxies === undefined) throw new Error("Tulle's proxies were not started");

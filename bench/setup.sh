@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that the benchmarks need and that are missing (root); says what it does. The packages would start
+# Installs the Debian packages that the benchmarks need and that are missing; says what it does. The packages would start
 # nginx and HAProxy as services of the machine: they are kept from that.
 #   setup.sh quick   what `make bench-quick` needs
 #   setup.sh all     what `make bench` needs
 set -euo pipefail
+[ "$(id -u)" = 0 ] || { echo "bench: it makes network namespaces: run it as root (sudo make …)" >&2; exit 1; }
 
 # program that must be there → Debian package that has it
 needs=("nginx nginx" "wrk wrk" "curl curl" "ss iproute2" "iptables iptables" "sysctl procps" "setpriv util-linux")
@@ -17,10 +18,10 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-  echo "bench: missing: ${missing[*]}. Install them (Debian, as root: apt-get install ${missing[*]})." >&2
+command -v apt-get >/dev/null || {
+  echo "bench: missing: ${missing[*]}, and this is no Debian or Ubuntu. Install them with your package manager." >&2
   exit 1
-fi
+}
 echo "bench: Debian packages: ${missing[*]}" >&2
 log=$(mktemp)
 policy=/usr/sbin/policy-rc.d

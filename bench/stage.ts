@@ -12,7 +12,10 @@ import { appConfig } from "./app.ts";
 export const UNCAPTURED_MARK = 0x539;
 const START_LIMIT_MS = 15_000;
 
-/** The same for both ends of all pairs; without it, new connections per second would measure the kernel's tables. */
+/**
+ * The same for both ends of all pairs; without it, new connections per second would measure the kernel's tables. Those of connection
+ * tracking are there once `loadConnectionTracking` has run.
+ */
 const SETTINGS = [
   "net.ipv4.ip_local_port_range=20000 65000",
   "net.ipv4.tcp_tw_reuse=1",
@@ -22,13 +25,18 @@ const SETTINGS = [
   "net.netfilter.nf_conntrack_tcp_timeout_close=1",
 ];
 
+/** Makes the kernel load what REDIRECT rules need, without leaving a rule anywhere. */
+export async function loadConnectionTracking(): Promise<void> {
+  using passing = NetworkNamespace.create("passing");
+  await passing.run(["iptables", "-w", "-t", "nat", "-A", "OUTPUT", "-p", "tcp", "-j", "REDIRECT", "--to-ports", "1"]);
+}
+
 export class Stage implements Disposable {
   readonly client: NetworkNamespace;
   readonly server: NetworkNamespace;
   /** For configurations and whatever else the pair's programs read and write. */
   readonly folder: string;
   readonly #owned = new DisposableStack();
-  #app: OwnedProcess | undefined;
 
   private constructor(name: string, folder: string) {
     this.folder = join(folder, name);
@@ -49,18 +57,12 @@ export class Stage implements Disposable {
       stage.server.ip("route", "add", "default", "via", CLIENT_IP);
       for (const end of [stage.client, stage.server]) await end.run(["sysctl", "-qw", ...SETTINGS]);
       const config = stage.write("app.conf", appConfig(stage.folder, files));
-      stage.#app = await stage.start(stage.server, ["nginx", "-c", config], APP_PORT);
+      await stage.start(stage.server, ["nginx", "-c", config], APP_PORT);
       return stage;
     } catch (error) {
       stage[Symbol.dispose]();
       throw error;
     }
-  }
-
-  /** Process id of the application. */
-  get app(): number {
-    if (this.#app === undefined) throw new Error("the application has not been started");
-    return this.#app.pid;
   }
 
   /** One more namespace, which goes with the stage. */

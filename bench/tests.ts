@@ -1,4 +1,4 @@
-/** The tests: each puts one load on one pair and tells what it measured, by the names of METRICS (metrics.ts). */
+/** The tests: each puts one load on one pair and tells what it measured, by the keys of metrics.ts. */
 import { BULK_DIRECTIONS, type BulkDirection, bulk } from "./load/curl.ts";
 import { type PacedLoad, type WrkResult, wrk } from "./load/wrk.ts";
 import type { Proxies } from "./pairs/pair.ts";
@@ -13,6 +13,8 @@ export interface Measured {
   readonly errors: number;
 }
 
+/** Requests/s of the test `fixed`. */
+export const FIXED_RATE = 1_000;
 /** Of the nginx pair's requests/s with keep-alive: the rate of the test `seventy`. */
 export const SHARE_OF_MAXIMUM = 0.7;
 const KEEPALIVE_CONNECTIONS = 64;
@@ -80,6 +82,6 @@ async function requests(running: Running, test: string, load: () => Promise<WrkR
   };
 }
 
-function meterOf({ stage, proxies }: Running): Meter {
-  return new Meter(proxies === undefined ? [] : [proxies.outbound.pid, proxies.inbound.pid], stage.app);
+function meterOf({ proxies }: Running): Meter {
+  return new Meter(proxies === undefined ? [] : [proxies.outbound.pid, proxies.inbound.pid]);
 }

@@ -61,46 +61,42 @@ function read(path: string): string {
 export interface Usage {
   /** Processor seconds of the proxies. */
   readonly proxies: number;
-  /** Cores that neither proxies nor application nor generator nor we used. */
+  /** Cores that neither we nor anything we started used. */
   readonly others: number;
 }
 
 /** Measures from its making to `stop`. */
 export class Meter {
   readonly #proxies: readonly number[];
-  readonly #app: number;
   readonly #began = performance.now();
   readonly #before: Readings;
 
-  constructor(proxies: readonly number[], app: number) {
+  /** Process ids of the proxies. */
+  constructor(proxies: readonly number[]) {
     this.#proxies = proxies;
-    this.#app = app;
-    this.#before = readings(proxies, app);
+    this.#before = readings(proxies);
   }
 
   stop(): Usage {
-    const after = readings(this.#proxies, this.#app);
+    const after = readings(this.#proxies);
     const seconds = (performance.now() - this.#began) / 1_000;
-    const grown = (key: keyof Readings) => after[key] - this.#before[key];
-    const others = grown("busy") - grown("proxies") - grown("app") - grown("own");
-    return { proxies: grown("proxies"), others: Math.max(0, others / seconds) };
+    const others = after.busy - this.#before.busy - (after.ours - this.#before.ours);
+    return { proxies: after.proxies - this.#before.proxies, others: Math.max(0, others / seconds) };
   }
 }
 
 interface Readings {
+  /** Seconds that the machine's cores were not idle. */
   readonly busy: number;
+  /** Of these, what this process and all its descendants used, ended ones too. */
+  readonly ours: number;
   readonly proxies: number;
-  readonly app: number;
-  /** We and the generators, which have been waited for. */
-  readonly own: number;
 }
 
-function readings(proxies: readonly number[], app: number): Readings {
-  const self = parseStat(read("/proc/self/stat"));
+function readings(proxies: readonly number[]): Readings {
   return {
     busy: parseBusy(read("/proc/stat")),
+    ours: processorSeconds(process.pid) + parseStat(read("/proc/self/stat")).children,
     proxies: proxies.reduce((sum, pid) => sum + processorSeconds(pid), 0),
-    app: processorSeconds(app),
-    own: self.own + self.children,
   };
 }

@@ -5,7 +5,7 @@ import { OwnFolder } from "../test/support/own-folder.ts";
 import { LARGE_FILE } from "./app.ts";
 import { type Credentials, writeCredentials } from "./credentials.ts";
 import type { Pair, Proxies } from "./pairs/pair.ts";
-import { Stage } from "./stage.ts";
+import { loadConnectionTracking, Stage } from "./stage.ts";
 
 /** A pair that runs on its stage. Disposing of it ends both, with all namespaces. */
 export interface Running extends Disposable {
@@ -21,14 +21,19 @@ export class Workspace implements Disposable {
   readonly #folder = new OwnFolder("tulle-bench-");
   readonly #credentials: Credentials;
 
-  /** `largeBytes`: size of the file that bulk tests move. */
-  constructor(largeBytes: number) {
+  private constructor(largeBytes: number) {
     this.files = join(this.#folder.path, "files");
     mkdirSync(this.files);
     writeFileSync(join(this.files, LARGE_FILE), "");
     // Sparse: it takes the page cache, not the disk.
     truncateSync(join(this.files, LARGE_FILE), largeBytes);
     this.#credentials = writeCredentials(this.#folder.path);
+  }
+
+  /** `largeBytes`: size of the file that bulk tests move. Throws without root. */
+  static async open(largeBytes: number): Promise<Workspace> {
+    await loadConnectionTracking();
+    return new Workspace(largeBytes);
   }
 
   /** Throws when the application or one of the proxies does not start; nothing is left then. */

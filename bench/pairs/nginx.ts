@@ -8,7 +8,8 @@ const INBOUND = 16006;
 export const nginx: Pair = {
   name: "nginx",
   about: "nginx's stream module, one worker each",
-  programs: ["nginx"],
+  program: "nginx",
+  version: ["nginx", "-v"],
   async start(stage, credentials) {
     const { client, server, roots } = credentials;
     const inboundConfig = streamConfig(`${stage.folder}/inbound.pid`, [

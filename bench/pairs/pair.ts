@@ -15,8 +15,10 @@ export interface Pair {
   readonly name: string;
   /** One line for the tables: what it is and how it is set. */
   readonly about: string;
-  /** Files of programs without which it is left out. */
-  readonly programs: readonly string[];
+  /** Its program, by path or by name; without it the pair is left out. Undefined when it needs none. */
+  readonly program?: string;
+  /** The command that prints its version, on either output. */
+  readonly version?: readonly string[];
   /** Starts both on the stage, with the client's connections captured. Undefined: there is no proxy. */
   start(stage: Stage, credentials: Credentials): Promise<Proxies | undefined>;
 }

@@ -43,7 +43,8 @@ export function tulle({ profiles }: TulleOptions = {}): Pair {
   return {
     name: "tulle",
     about: `Tulle, one process each${profiles === undefined ? "" : ", from source under the profiler"}`,
-    programs: [TULLE],
+    program: TULLE,
+    version: [TULLE, "version"],
     async start(stage) {
       const operator = await startOperator(stage);
       for (const end of [stage.client, stage.server]) await end.run([TULLE, "init"]);

@@ -6,11 +6,11 @@
  * the server spends on a review, from its processor time.
  */
 import { cpus, loadavg } from "node:os";
-import { jsonLogger } from "../../src/cli/log.ts";
-import { systemClock, systemRandom } from "../../src/cli/system.ts";
-import { WebhookServer } from "../../src/cluster/webhook/server.ts";
-import { Authority, KeyPair, parseSpiffeId, parseTrustDomain, pemEncode } from "../../src/identity/index.ts";
-import type { Millis } from "../../src/mesh/index.ts";
+import { jsonLogger } from "../src/cli/log.ts";
+import { systemClock, systemRandom } from "../src/cli/system.ts";
+import { WebhookServer } from "../src/cluster/webhook/server.ts";
+import { Authority, KeyPair, parseSpiffeId, parseTrustDomain, pemEncode } from "../src/identity/index.ts";
+import type { Millis } from "../src/mesh/index.ts";
 
 const CONCURRENT = 50;
 const REVIEWS = 20_000;
