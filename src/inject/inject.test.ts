@@ -203,6 +203,12 @@ describe("injectManifest refuses, naming file, line and object,", () => {
     ],
     ["malformed YAML", "kind: [Pod\n", "malformed-yaml"],
     ["a duplicate key", "kind: Pod\nkind: Pod\n", "malformed-yaml"],
+    ["an alias without an anchor", "kind: Pod\nspec: *none\n", "malformed-yaml"],
+    [
+      "aliases that multiply",
+      `kind: Pod\na: &a [1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c]\n`,
+      "malformed-yaml",
+    ],
     [
       "a spec shared by an alias",
       `apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: &s\n  containers: [{name: a, image: b}]\nother: *s\n`,

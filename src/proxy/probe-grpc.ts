@@ -164,7 +164,7 @@ function varint(value: number): number[] {
 }
 
 /** The last field 1 of wire type 0; absent means UNKNOWN. Throws on anything that is no varint field. */
-function decodeStatus(bytes: Uint8Array): number {
+export function decodeStatus(bytes: Uint8Array): number {
   let status = 0;
   let at = 0;
   const next = (): number => {

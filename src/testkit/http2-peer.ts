@@ -26,6 +26,8 @@ export interface RawFrame {
   readonly flags: number;
   readonly stream: number;
   readonly payload: Buffer;
+  /** The frame as it is on the wire, header and payload. */
+  readonly bytes: Buffer;
 }
 
 export function uint32(...values: number[]): Buffer {
@@ -50,9 +52,13 @@ export function cutFrames(bytes: Buffer, found: RawFrame[]): Buffer {
     const end = at + 9 + bytes.readUIntBE(at, 3);
     if (bytes.length < end) break;
     const number = bytes[at + 3] ?? 0;
-    const payload = bytes.subarray(at + 9, end);
-    const stream = bytes.readUInt32BE(at + 5);
-    found.push({ type: NAMES[number] ?? `type ${number}`, flags: bytes[at + 4] ?? 0, stream, payload });
+    found.push({
+      type: NAMES[number] ?? `type ${number}`,
+      flags: bytes[at + 4] ?? 0,
+      stream: bytes.readUInt32BE(at + 5),
+      payload: bytes.subarray(at + 9, end),
+      bytes: bytes.subarray(at, end),
+    });
     at = end;
   }
   return bytes.subarray(at);
