@@ -3,7 +3,7 @@
  * own HTTP/2 because grpc-js would cost the sidecar 30 MB.
  */
 import { type Clock, formatAuthority, type Ip } from "../mesh/index.ts";
-import { type ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import { type ConnectionHandler, type HeaderList, Http2Connection } from "../tunnel/index.ts";
 import type { Method } from "../wire/index.ts";
 import { Dial, type DialObserver } from "./dial.ts";
 import { Call } from "./grpc-client.ts";
@@ -91,20 +91,21 @@ class GrpcCheck implements DialObserver, SocketOwner, ConnectionHandler {
     });
     const connection = this.#connection;
     if (connection === undefined || this.#over) return;
-    call.start(
-      connection.request(
-        [
-          [":method", "POST"],
-          [":scheme", "http"],
-          [":path", CHECK.path],
-          [":authority", formatAuthority(ip, port)],
-          ["content-type", "application/grpc"],
-          ["te", "trailers"],
-          ["user-agent", userAgent],
-        ],
-        call,
-      ),
-    );
+    const head: HeaderList = [
+      [":method", "POST"],
+      [":scheme", "http"],
+      [":path", CHECK.path],
+      [":authority", formatAuthority(ip, port)],
+      ["content-type", "application/grpc"],
+      ["te", "trailers"],
+      ["user-agent", userAgent],
+    ];
+    try {
+      call.start(connection.request(head, call));
+    } catch (error) {
+      // The server's SETTINGS allow no stream, or no head as long as this.
+      return this.#end(error instanceof Error ? error.message : String(error));
+    }
     call.send(service);
     call.finish();
   }
