@@ -56,7 +56,7 @@ export function injectPod(pod: JsonObject, config: InjectConfig, record: RecordO
     );
   }
   if (hasSidecar(spec)) return repair(spec);
-  refuse(metadata, spec);
+  refuse(pod);
   const annotations = objectAt(metadata, "annotations");
   const settings = readAnnotations(annotations);
   const rewrite = rewriteProbes(spec);

@@ -201,6 +201,8 @@ describe("injectManifest refuses, naming file, line and object,", () => {
       `${POD}      x: &p {tcpSocket: {port: 1}}\n      livenessProbe: {<<: *p}\n`,
       "odd-yaml",
     ],
+    ["metadata that is no map", POD.replace(/metadata:\n.*\n.*\n/, "metadata: 0\n"), "bad-pod"],
+    ["annotations that are no map", POD.replace("{app: app}", "{}\n  annotations: [a]"), "bad-pod"],
     ["malformed YAML", "kind: [Pod\n", "malformed-yaml"],
     ["a duplicate key", "kind: Pod\nkind: Pod\n", "malformed-yaml"],
     ["an alias without an anchor", "kind: Pod\nspec: *none\n", "malformed-yaml"],
