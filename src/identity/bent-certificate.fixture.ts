@@ -32,6 +32,8 @@ export interface Bend {
   readonly notAfter?: number;
   readonly extra?: readonly Der[];
   readonly subject?: Der;
+  /** A new one by default. */
+  readonly key?: KeyPair;
 }
 
 export interface Made {
@@ -44,7 +46,7 @@ let serial = 0x1000;
 
 /** A certificate signed by `issuer`, or by itself. */
 export function makeCertificate(bend: Bend, issuer?: Made): Made {
-  const key = KeyPair.generate();
+  const key = bend.key ?? KeyPair.generate();
   const now = Math.floor((bend.notBefore ?? Date.now() - 120_000) / 1000) * 1000;
   const subject = bend.subject ?? (bend.ca === true ? authorityName(`test ${serial}`) : EMPTY_NAME);
   serial += 1;

@@ -27,6 +27,19 @@ export interface ExtensionValues {
 const MAX_EXTENSIONS = 32;
 const MAX_NAMES = 64;
 
+/**
+ * Alternative names that we do not read: otherName, rfc822Name, x400Address, directoryName, ediPartyName, registeredID
+ * (RFC 5280 §4.2.1.6).
+ */
+const OTHER_NAMES: ReadonlySet<number> = new Set([
+  contextTag(0, true),
+  contextTag(1, false),
+  contextTag(3, true),
+  contextTag(4, true),
+  contextTag(5, true),
+  contextTag(8, false),
+]);
+
 /** A list of extensions in which one stands twice (RFC 5280 §4.2); the reader of requests has its own code for it. */
 export class RepeatedExtension extends Error {}
 
@@ -121,10 +134,10 @@ function readAltNames(names: DerReader, into: ExtensionValues): void {
     if (tag === contextTag(6, false)) uris.push(ia5(names.content(tag)));
     else if (tag === contextTag(2, false)) dns.push(ia5(names.content(tag)));
     else if (tag === contextTag(7, false)) ips.push(address(names.content(tag)));
-    else {
+    else if (tag !== undefined && OTHER_NAMES.has(tag)) {
       names.whole();
       other++;
-    }
+    } else throw badDer("an alternative name of a kind that there is not");
   }
   into.uriSans = uris;
   into.dnsSans = dns;

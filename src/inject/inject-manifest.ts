@@ -34,7 +34,7 @@ export function injectManifest(text: string, config: InjectConfig, name = "-"): 
   // A List may hold a thousand pods: what is asked of the whole document is asked once.
   const holders = manifest.documents.flatMap((document) => {
     const shared = sharedAnchors(document);
-    return [...podsOf(document)].map((holder) => ({ holder, shared }));
+    return [...podsOf(manifest, document)].map((holder) => ({ holder, shared }));
   });
   for (const { holder, shared } of holders) {
     onPod(manifest, holder, () => {

@@ -100,7 +100,7 @@ export function examine(pod: JsonObject): Examined {
     );
   }
   if (hasSidecar(spec)) return { outcome: "sidecar" };
-  refuse(metadata, spec);
+  refuse(pod);
   return {
     outcome: "free",
     settings: readAnnotations(objectAt(metadata, "annotations")),

@@ -201,8 +201,16 @@ describe("injectManifest refuses, naming file, line and object,", () => {
       `${POD}      x: &p {tcpSocket: {port: 1}}\n      livenessProbe: {<<: *p}\n`,
       "odd-yaml",
     ],
+    ["metadata that is no map", POD.replace(/metadata:\n.*\n.*\n/, "metadata: 0\n"), "bad-pod"],
+    ["annotations that are no map", POD.replace("{app: app}", "{}\n  annotations: [a]"), "bad-pod"],
     ["malformed YAML", "kind: [Pod\n", "malformed-yaml"],
     ["a duplicate key", "kind: Pod\nkind: Pod\n", "malformed-yaml"],
+    ["an alias without an anchor", "kind: Pod\nspec: *none\n", "malformed-yaml"],
+    [
+      "aliases that multiply",
+      `kind: Pod\na: &a [1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b]\nd: [*c,*c,*c,*c,*c,*c]\n`,
+      "malformed-yaml",
+    ],
     [
       "a spec shared by an alias",
       `apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: &s\n  containers: [{name: a, image: b}]\nother: *s\n`,

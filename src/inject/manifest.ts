@@ -59,7 +59,7 @@ export interface PodHolder {
 export function parseManifest(text: string, name: string): Manifest {
   const lines = new LineCounter();
   // `<<` as kubectl reads it.
-  const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  const parsed = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, merge: true, logLevel: "error" });
   const documents = "empty" in parsed ? [] : (parsed as Document[]);
   const place = (offset: number) => {
     const { line, col } = lines.linePos(offset);
@@ -106,13 +106,29 @@ function checkRendered(node: YAMLMap, metadata: JsonObject): void {
   if (unrendered(node) !== undefined) throw new InjectError("bad-pod", `it has a map for a key ({{ … }}); ${RENDER}`);
 }
 
-/** The pods of one document, in their order. */
-export function* podsOf(document: Document): Iterable<PodHolder> {
+/** Aliases of one anchor, as far as they are resolved: a map of maps of aliases would else grow without bound. */
+const MOST_ALIASES = 100;
+
+/** A document, or a part of it, without its text. Throws InjectError `malformed-yaml` for an alias that cannot be resolved. */
+export function plainValue({ place }: Manifest, document: Document, node?: Node): unknown {
+  try {
+    const options = { maxAliasCount: MOST_ALIASES };
+    return node === undefined ? document.toJS(options) : node.toJS(document, options);
+  } catch (error) {
+    // The only way in which the reader tells of one without an anchor before it, or of too many.
+    if (!(error instanceof ReferenceError)) throw error;
+    const offset = (node ?? document).range?.[0] ?? 0;
+    throw new InjectError("malformed-yaml", `${place(offset)}: malformed YAML: ${error.message}`);
+  }
+}
+
+/** The pods of one document, in their order. Throws InjectError `malformed-yaml`. */
+export function* podsOf(manifest: Manifest, document: Document): Iterable<PodHolder> {
   for (const { node, steps } of objectsOf(document.contents as Node | null, [])) {
     const kind = String(isMap(node) ? node.get("kind") : "");
     const path = Object.hasOwn(POD_PATHS, kind) ? POD_PATHS[kind] : undefined;
     if (path === undefined || !isMap(node)) continue;
-    const whole: unknown = node.toJS(document, { maxAliasCount: 100 });
+    const whole = plainValue(manifest, document, node);
     const metadata = isObject(whole) && isObject(whole["metadata"]) ? whole["metadata"] : {};
     yield {
       node,

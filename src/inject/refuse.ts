@@ -32,7 +32,17 @@ const OTHER_MESHES: readonly {
 ];
 
 /** Throws InjectError when this pod must not be injected. */
-export function refuse(metadata: JsonObject, spec: JsonObject): void {
+export function refuse(pod: JsonObject): void {
+  for (const [path, value] of [
+    ["metadata", pod["metadata"]],
+    ["metadata.annotations", objectAt(pod, "metadata")["annotations"]],
+  ] as const) {
+    if (value !== undefined && value !== null && !isObject(value)) {
+      throw new InjectError("bad-pod", `${path} is not a map`);
+    }
+  }
+  const metadata = objectAt(pod, "metadata");
+  const spec = objectAt(pod, "spec");
   if (objectsAt(spec, "containers").length === 0)
     throw new InjectError("bad-pod", "spec.containers is missing or empty");
   for (const list of ["containers", "initContainers", "volumes"]) {

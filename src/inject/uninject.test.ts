@@ -112,6 +112,14 @@ describe("uninject after another tool", () => {
     }
   });
 
+  test("an alias that cannot be resolved is malformed YAML, with the place", () => {
+    const bent = `# first\n${POD}  note: *none\n`;
+    for (const run of [() => uninjectManifest(bent, "app.yaml"), () => injectManifest(bent, CONFIG, "app.yaml")]) {
+      expect(run).toThrow(InjectError);
+      expect(run).toThrow(/^app.yaml:2:1: malformed YAML: Unresolved alias .*: none$/);
+    }
+  });
+
   test("a probe whose original was lost is refused, with the place", () => {
     const probed = `${POD}      livenessProbe:\n        tcpSocket: {port: 80}\n`;
     const bent = stringify(objects(inject(probed).replaceAll("TULLE_PROBES", "OTHER"))[0]);

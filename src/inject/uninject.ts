@@ -12,9 +12,10 @@ import {
   PROXY_CONTAINER,
   RUN_VOLUME,
 } from "../mesh/index.ts";
+import { InjectError } from "./errors.ts";
 import { DEFAULT_CONTAINER_ANNOTATIONS, hasSidecar } from "./inject-pod.ts";
 import { isObject, type JsonObject, objectAt, objectsAt, textAt } from "./json.ts";
-import { onPod, parseManifest, podsOf } from "./manifest.ts";
+import { type Manifest, onPod, parseManifest, plainValue, podsOf } from "./manifest.ts";
 import { type Cut, decodeOriginal, type Original } from "./original.ts";
 import { applyPatch, type PatchOperation, pointer, stepsOf } from "./patch.ts";
 import { decodeProbes, restoreProbes } from "./probes.ts";
@@ -46,7 +47,7 @@ export function uninjectManifest(text: string, name = "-"): UninjectedManifest {
     const patch: PatchOperation[] = [];
     const cuts: Splice[] = [];
     let cuttable = true;
-    for (const holder of podsOf(document)) {
+    for (const holder of podsOf(manifest, document)) {
       onPod(manifest, holder, () => {
         const pod = holder.pod();
         const meshed = hasSidecar(objectAt(pod, "spec"));
@@ -62,9 +63,9 @@ export function uninjectManifest(text: string, name = "-"): UninjectedManifest {
       });
     }
     const meshed = patch.length > 0;
-    const exact = meshed && cuttable && isExact(text, part, document, cuts, patch);
+    const exact = meshed && cuttable && isExact(manifest, part, document, cuts, patch);
     if (exact) splices.push(...cuts);
-    else if (meshed) splices.push(reprinted(text, part, document, patch));
+    else if (meshed) splices.push(reprinted(manifest, part, document, patch));
     for (const one of found) {
       const outcome = !one.meshed ? "unmeshed" : exact ? "exact" : "reprinted";
       results.push({ kind: one.kind, name: one.name, outcome });
@@ -133,7 +134,7 @@ interface Part {
 
 /** The cuts stay inside the document, and give what the patch gives: else somebody has edited the text since. */
 function isExact(
-  text: string,
+  manifest: Manifest,
   { from, to }: Part,
   document: Document,
   cuts: readonly Splice[],
@@ -145,17 +146,29 @@ function isExact(
     at = cut.offset + cut.remove;
   }
   const moved = cuts.map((cut) => ({ ...cut, offset: cut.offset - from }));
-  const parsed = parseAllDocuments(spliceText(text.slice(from, to), moved), { merge: true });
+  const cut = spliceText(manifest.text.slice(from, to), moved);
+  const parsed = parseAllDocuments(cut, { merge: true, logLevel: "error" });
   const [restored] = "empty" in parsed ? [] : parsed;
   if (restored === undefined || parsed.length !== 1 || restored.errors.length > 0) return false;
-  return equal(restored.toJS({ maxAliasCount: 100 }), applyPatch(document.toJS({ maxAliasCount: 100 }), patch));
+  const wanted = applyPatch(plainValue(manifest, document), patch);
+  try {
+    return equal(plainValue(manifest, restored), wanted);
+  } catch (error) {
+    if (error instanceof InjectError) return false;
+    throw error;
+  }
 }
 
 /** The whole document printed anew, comments kept; JSON stays JSON. */
-function reprinted(text: string, { from, to }: Part, document: Document, patch: readonly PatchOperation[]): Splice {
-  const source = text.slice(from, to);
-  const wanted: unknown = applyPatch(document.toJS({ maxAliasCount: 100 }), patch);
-  return { offset: from, text: asJson(source, wanted) ?? asYaml(document, patch, wanted), remove: to - from };
+function reprinted(
+  manifest: Manifest,
+  { from, to }: Part,
+  document: Document,
+  patch: readonly PatchOperation[],
+): Splice {
+  const source = manifest.text.slice(from, to);
+  const wanted: unknown = applyPatch(plainValue(manifest, document), patch);
+  return { offset: from, text: asJson(source, wanted) ?? asYaml(manifest, document, patch, wanted), remove: to - from };
 }
 
 function asJson(source: string, wanted: unknown): string | undefined {
@@ -168,13 +181,13 @@ function asJson(source: string, wanted: unknown): string | undefined {
   return JSON.stringify(wanted, null, indent) + (source.endsWith("\n") ? "\n" : "");
 }
 
-function asYaml(document: Document, patch: readonly PatchOperation[], wanted: unknown): string {
+function asYaml(manifest: Manifest, document: Document, patch: readonly PatchOperation[], wanted: unknown): string {
   for (const operation of patch) {
     const steps = stepsOf(operation.path);
     if (operation.op === "remove") document.deleteIn(steps);
     else document.setIn(steps, document.createNode(operation.value));
   }
-  if (!equal(document.toJS({ maxAliasCount: 100 }), wanted)) document.contents = document.createNode(wanted) as never;
+  if (!equal(plainValue(manifest, document), wanted)) document.contents = document.createNode(wanted) as never;
   return document.toString({ lineWidth: 0 });
 }
 

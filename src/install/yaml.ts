@@ -17,12 +17,20 @@ function withoutDates(tags: Tags): Tags {
 /** Every document that is not empty. `file` is named in the error, whose code is the given one. */
 export function readYaml(text: string, file: string, code: "bad-values" | "bad-template"): readonly unknown[] {
   const documents = parseAllDocuments(text, { version: "1.1", customTags: withoutDates });
+  const bad = (problem: Error) => {
+    const why = `${file} is no YAML: ${problem.message.split("\n")[0]?.replace(/:$/, "")}`;
+    return new InstallError(code, why, { exitCode: code === "bad-values" ? 2 : 1, cause: problem });
+  };
   return ("empty" in documents ? [] : documents).flatMap((document: Document) => {
     const [problem] = document.errors;
-    if (problem === undefined)
+    if (problem !== undefined) throw bad(problem);
+    try {
       return [document.toJS() as unknown].filter((value) => value !== null && value !== undefined);
-    const why = `${file} is no YAML: ${problem.message.split("\n")[0]?.replace(/:$/, "")}`;
-    throw new InstallError(code, why, { exitCode: code === "bad-values" ? 2 : 1, cause: problem });
+    } catch (error) {
+      // The only way in which the reader tells of an alias without an anchor before it, or of too many aliases.
+      if (error instanceof ReferenceError) throw bad(error);
+      throw error;
+    }
   });
 }
 

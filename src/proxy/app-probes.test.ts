@@ -5,6 +5,7 @@ import { systemClock } from "../cli/system.ts";
 import { KeyPair, parseSpiffeId, pemEncode } from "../identity/index.ts";
 import { type AppProbe, type AppProbes, ENV, hookPath, probePath } from "../mesh/index.ts";
 import { loopbackAddress } from "../testkit/fake-original-destination.ts";
+import { frames } from "../testkit/http2-peer.ts";
 import { makeAuthority } from "../testkit/loopback-mesh.ts";
 import { AppProber } from "./app-probes.ts";
 import { readAppProbes } from "./declared-probes.ts";
@@ -235,6 +236,16 @@ describe("a gRPC probe", () => {
     expect((await ask(await raw((socket) => socket.destroy())))[0]).toBe(503);
     expect(await ask(await raw(() => undefined), 0.2)).toEqual([503, "no answer within 0.2 s"]);
     expect((await ask(1))[0]).toBe(503);
+  });
+
+  test.each([
+    ["no stream", [3, 0], "no stream can be opened"],
+    ["a shorter head", [6, 2], "passes the peer's limit of 2"],
+  ] as const)("says so when the server's SETTINGS allow %s", async (_what, setting, why) => {
+    const port = await raw((socket) => socket.write(frames.settings(setting)));
+    const [status, text] = await said(kubelet({ grpc: { port }, port, timeoutSeconds: 5 })());
+    expect(status).toBe(503);
+    expect(text).toContain(why);
   });
 });
 

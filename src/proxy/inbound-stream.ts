@@ -36,7 +36,8 @@ export class InboundStream implements RelayObserver, DialObserver {
 
   /**
    * Answers (ARCHITECTURE.md "Flow"): 400 for a wrong method or authority, 503 for one of the mesh's own ports, 401
-   * denied by policy; otherwise the relay, and 200 or 503 once the dial has ended.
+   * denied by policy; otherwise the relay, and 200 or 503 once the dial has ended. Without a relay the stream is reset
+   * when more of the request may come: nobody listens.
    */
   static accept(context: InboundContext, stream: Http2Stream, headers: HeaderList): StreamHandler | undefined {
     const target = readTarget(headers, context);
@@ -44,7 +45,7 @@ export class InboundStream implements RelayObserver, DialObserver {
     if (target === undefined) {
       const detail = "not a CONNECT to the address that the tunnel came in by";
       accessLog.refuse({ direction: "inbound", reason: "failed-connect", source, peer, detail });
-      answer(stream, [[":status", "400"]]);
+      stream.respond([[":status", "400"]], true);
       return undefined;
     }
     const reason = isOwnPort(context.network.ports, target.port)
@@ -52,7 +53,7 @@ export class InboundStream implements RelayObserver, DialObserver {
       : context.authorize(context.peer, target.ip, target.port);
     if (reason !== undefined) {
       accessLog.refuse({ direction: "inbound", reason, source, destination: target, peer });
-      answer(stream, refusal(reason === "refused-own-port" ? "503" : "401", reason));
+      stream.respond(refusal(reason === "refused-own-port" ? "503" : "401", reason), true);
       return undefined;
     }
     return new InboundStream(context, stream, target).#relay;
@@ -79,7 +80,9 @@ export class InboundStream implements RelayObserver, DialObserver {
   onFailed(detail: string): void {
     if (this.#over) return;
     this.#record("failed-connect", detail);
-    answer(this.#stream, refusal("503", "failed-connect"));
+    this.#stream.respond(refusal("503", "failed-connect"), true);
+    // What the client still sends is not wanted any more (RFC 9113 §8.1).
+    if (!this.#stream.closed) this.#stream.reset(ERROR_CODES.NO_ERROR);
     this.#relay.abort(ERROR_CODES.NO_ERROR);
   }
 
@@ -116,12 +119,6 @@ function readTarget(headers: HeaderList, context: InboundContext): Endpoint | un
   const target = parseAuthority(authority);
   if (target === undefined || target.ip !== context.localIp || context.network.isLoopback(target.ip)) return undefined;
   return target;
-}
-
-/** A whole answer. What the client still sends is not wanted any more (RFC 9113 §8.1). */
-function answer(stream: Http2Stream, headers: HeaderList): void {
-  stream.respond(headers, true);
-  if (!stream.closed) stream.reset(ERROR_CODES.NO_ERROR);
 }
 
 function refusal(status: string, reason: Reason): HeaderList {

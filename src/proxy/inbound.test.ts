@@ -4,6 +4,7 @@ import { PORTS, REASON_HEADER, type Reason } from "../mesh/index.ts";
 import { isBalanced } from "../testkit/accounts.ts";
 import { FakeClock } from "../testkit/fake-clock.ts";
 import { FakeOriginalDestination, loopbackAddress, loopbackPod } from "../testkit/fake-original-destination.ts";
+import { cutFrames, frames, PREFACE, type RawFrame } from "../testkit/http2-peer.ts";
 import { eventually, makeAuthority, TRUST_DOMAIN } from "../testkit/loopback-mesh.ts";
 import { MemoryLogger } from "../testkit/memory-logger.ts";
 import { issueIdentity, type TlsIdentity } from "../testkit/mesh-identity.ts";
@@ -187,6 +188,21 @@ describe("48, 49, 50: any other request is answered by 400", () => {
     await balanced();
     expect(metrics.of("inbound", "failed-connect")).toBe(1);
     expect(sockets).toHaveLength(0);
+  });
+
+  test.each([
+    [true, []],
+    [false, ["RST_STREAM"]],
+  ])("and reset only when more of it may come (RFC 9113 §8.1); came in full: %s", async (endStream, resets) => {
+    const peer = await connectTls(ip, PORTS.hbone, issueIdentity(authority, CLIENT), { mute: true });
+    peers.push(peer);
+    const head = frames.headers(1, connectTo("nowhere"), endStream);
+    peer.write(Buffer.concat([Buffer.from(PREFACE), frames.settings(), head, frames.ping("all came")]));
+    await eventually(() => Buffer.concat(peer.bytes).includes("all came"), "the PING is answered");
+    const found: RawFrame[] = [];
+    cutFrames(Buffer.concat(peer.bytes), found);
+    expect(found.filter(({ stream }) => stream === 1).map(({ type }) => type)).toEqual(["HEADERS", ...resets]);
+    peer.destroy();
   });
 
   test("a v4-mapped form of the own address is the own address", async () => {

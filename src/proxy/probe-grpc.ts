@@ -3,7 +3,7 @@
  * own HTTP/2 because grpc-js would cost the sidecar 30 MB.
  */
 import { type Clock, formatAuthority, type Ip } from "../mesh/index.ts";
-import type { ConnectionHandler, Http2Connection } from "../tunnel/index.ts";
+import type { ConnectionHandler, HeaderList, Http2Connection } from "../tunnel/index.ts";
 import type { Method } from "../wire/index.ts";
 import { Dial, type DialObserver } from "./dial.ts";
 import { Call } from "./grpc-client.ts";
@@ -90,20 +90,21 @@ class GrpcCheck implements DialObserver, ConnectionHandler {
     });
     const connection = this.#connection;
     if (connection === undefined || this.#over) return;
-    call.start(
-      connection.request(
-        [
-          [":method", "POST"],
-          [":scheme", "http"],
-          [":path", CHECK.path],
-          [":authority", formatAuthority(ip, port)],
-          ["content-type", "application/grpc"],
-          ["te", "trailers"],
-          ["user-agent", userAgent],
-        ],
-        call,
-      ),
-    );
+    const head: HeaderList = [
+      [":method", "POST"],
+      [":scheme", "http"],
+      [":path", CHECK.path],
+      [":authority", formatAuthority(ip, port)],
+      ["content-type", "application/grpc"],
+      ["te", "trailers"],
+      ["user-agent", userAgent],
+    ];
+    try {
+      call.start(connection.request(head, call));
+    } catch (error) {
+      // The server's SETTINGS allow no stream, or no head as long as this.
+      return this.#end(error instanceof Error ? error.message : String(error));
+    }
     call.send(service);
     call.finish();
   }
@@ -141,7 +142,7 @@ function varint(value: number): number[] {
 }
 
 /** The last field 1 of wire type 0; absent means UNKNOWN. Throws on anything that is no varint field. */
-function decodeStatus(bytes: Uint8Array): number {
+export function decodeStatus(bytes: Uint8Array): number {
   let status = 0;
   let at = 0;
   const next = (): number => {

@@ -134,6 +134,15 @@ describe("messages", () => {
     );
   });
 
+  test("with a name that is not ASCII are answered by a whole message without the question", () => {
+    const request = query(`${"x".repeat(63)}.svc.cluster.local`, "A");
+    request[20] = 0xff;
+    const answered = reply(request, view, "udp");
+    if (answered.kind !== "reply") throw new Error("no reply");
+    const packet = dnsPacket.decode(Buffer.from(answered.bytes));
+    expect(packet).toMatchObject({ type: "response", id: 7, questions: [], rcode: "NXDOMAIN" });
+  });
+
   test("that are answers are ignored: two servers cannot be made to talk to each other", () => {
     expect(
       reply(dnsPacket.encode({ type: "response", id: 1, questions: [{ name: "web", type: "A" }] }), view, "udp").kind,

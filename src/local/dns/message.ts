@@ -11,6 +11,9 @@ const LARGEST_UDP = 1232;
 /** The flag bits of the opcode; 0 is QUERY. */
 const OPCODE = 0x7800;
 
+/** The codec reads other names as UTF-8 and may give back other octets than were asked for: better no question than another. */
+const ASCII = /^[\0-\x7f]*$/;
+
 const NO_ERROR = 0;
 const SERVER_FAILURE = 2;
 const NAME_ERROR = 3;
@@ -66,7 +69,7 @@ function encode(
       dnsPacket.RECURSION_AVAILABLE |
       flags |
       code,
-    questions: request.questions ?? [],
+    questions: (request.questions ?? []).filter(({ name }) => ASCII.test(name)),
     answers,
     ...(edns
       ? {
