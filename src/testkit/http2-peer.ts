@@ -13,7 +13,8 @@ import {
 } from "../tunnel/index.ts";
 import { FakeClock } from "./fake-clock.ts";
 
-const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/** What a client says first (RFC 9113 §3.4). */
+export const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const TYPES = ["DATA", "HEADERS", "PRIORITY", "RST_STREAM", "SETTINGS", "PUSH_PROMISE", "PING", "GOAWAY"] as const;
 const MORE_TYPES = ["WINDOW_UPDATE", "CONTINUATION"] as const;
 const NAMES: readonly string[] = [...TYPES, ...MORE_TYPES];
@@ -40,6 +41,21 @@ export function frame(type: FrameName | number, flags: number, stream: number, p
   head[4] = flags;
   head.writeUInt32BE(stream, 5);
   return Buffer.concat([head, payload]);
+}
+
+/** Adds the whole frames of `bytes` to `found` and returns what is left behind them. */
+export function cutFrames(bytes: Buffer, found: RawFrame[]): Buffer {
+  let at = 0;
+  while (bytes.length - at >= 9) {
+    const end = at + 9 + bytes.readUIntBE(at, 3);
+    if (bytes.length < end) break;
+    const number = bytes[at + 3] ?? 0;
+    const payload = bytes.subarray(at + 9, end);
+    const stream = bytes.readUInt32BE(at + 5);
+    found.push({ type: NAMES[number] ?? `type ${number}`, flags: bytes[at + 4] ?? 0, stream, payload });
+    at = end;
+  }
+  return bytes.subarray(at);
 }
 
 /** The frames of RFC 9113 §6 in short. A field block comes from a table of its own and indexes nothing twice. */
@@ -159,7 +175,7 @@ export class Http2Peer implements ByteTransport {
   /** Length of each transport write that took something. */
   readonly writes: number[] = [];
   state: "open" | "closed" | "destroyed" = "open";
-  #bytes = Buffer.alloc(0);
+  #bytes: Buffer = Buffer.alloc(0);
   #prefaceSeen: boolean;
   readonly #decoder = new HpackDecoder({ listBytes: 1 << 20, fields: 10_000 });
 
@@ -216,15 +232,7 @@ export class Http2Peer implements ByteTransport {
       this.#bytes = this.#bytes.subarray(PREFACE.length);
       this.#prefaceSeen = true;
     }
-    while (this.#bytes.length >= 9) {
-      const end = 9 + this.#bytes.readUIntBE(0, 3);
-      if (this.#bytes.length < end) break;
-      const number = this.#bytes[3] ?? 0;
-      const payload = this.#bytes.subarray(9, end);
-      const stream = this.#bytes.readUInt32BE(5);
-      found.push({ type: NAMES[number] ?? `type ${number}`, flags: this.#bytes[4] ?? 0, stream, payload });
-      this.#bytes = this.#bytes.subarray(end);
-    }
+    this.#bytes = cutFrames(this.#bytes, found);
     return found;
   }
 
