@@ -1,5 +1,5 @@
 /** What a hostile member of the mesh does to a tunnel port, frame by frame: one entry an attack (dataplane study §5, §6 84–87). */
-import { ERROR_CODES, type HeaderList } from "../tunnel/index.ts";
+import { ERROR_CODES, encodeHeaders, type HeaderList } from "../tunnel/index.ts";
 import { frame, frames } from "./http2-peer.ts";
 import type { RawTunnel, RawTunnelOptions } from "./raw-tunnel.ts";
 
@@ -222,5 +222,139 @@ export const ATTACKS: readonly Attack[] = [
     lesson: "RFC 9113 §4.2",
     run: flood(frame("DATA", 0, 1, Buffer.alloc(1 << 20))),
     verdict: [E.FRAME_SIZE_ERROR, "maximum"],
+  },
+];
+
+/** What costs one stream alone: on the same tunnel others go on. */
+export interface StreamAttack {
+  readonly name: string;
+  readonly lesson: string;
+  /** The frames, for a stream that is new. */
+  readonly frames: (stream: number, target: AttackTarget) => Uint8Array;
+  /** How the stream is answered before it is reset; undefined when it is not. */
+  readonly status?: string;
+  readonly reset: number;
+}
+
+/** A request with one more field, which `field` writes as HPACK: no encoder lets it pass. */
+function crooked(stream: number, target: AttackTarget, name: string, value: string): Buffer {
+  const block = encodeHeaders(connectHead(target));
+  const field = Buffer.concat([
+    Buffer.from([0x00, name.length]),
+    Buffer.from(name, "latin1"),
+    Buffer.from([value.length]),
+    Buffer.from(value, "latin1"),
+  ]);
+  return frame("HEADERS", 4, stream, Buffer.concat([block, field]));
+}
+
+/** As many frames as it takes. */
+function longHeaders(stream: number, headers: HeaderList): Buffer {
+  const block = Buffer.from(encodeHeaders(headers));
+  const parts: Buffer[] = [];
+  for (let at = 0; at < block.length; at += FRAME) {
+    const last = at + FRAME >= block.length;
+    parts.push(frame(at === 0 ? "HEADERS" : "CONTINUATION", last ? 4 : 0, stream, block.subarray(at, at + FRAME)));
+  }
+  return Buffer.concat(parts);
+}
+
+const malformed = (name: string, field: string, value: string): StreamAttack => ({
+  name: `a request with ${name}`,
+  lesson: "RFC 9113 §8.2, §8.3",
+  frames: (stream, target) => crooked(stream, target, field, value),
+  status: "400",
+  reset: E.PROTOCOL_ERROR,
+});
+
+export const STREAM_ATTACKS: readonly StreamAttack[] = [
+  {
+    name: "a header list above 64 KiB",
+    lesson: "CVE-2024-27919",
+    frames: (stream, target) => longHeaders(stream, [...connectHead(target), ["x-long", "~".repeat(66_000)]]),
+    status: "431",
+    reset: E.ENHANCE_YOUR_CALM,
+  },
+  {
+    name: "a header list of 300 fields",
+    lesson: "CVE-2026-73550",
+    frames: (stream, target) =>
+      longHeaders(stream, [...connectHead(target), ...Array.from({ length: 300 }, (_, i) => [`x-${i}`, "1"] as const)]),
+    status: "431",
+    reset: E.ENHANCE_YOUR_CALM,
+  },
+  malformed("a second :authority", ":authority", "10.0.0.9:80"),
+  malformed("a line break in a value", "baggage", "a=b\r\nx-forged: 1"),
+  malformed("a zero octet in a value", "baggage", "a=\0"),
+  malformed("an upper-case name", "Baggage", "a=b"),
+  malformed("a field of HTTP/1.1 connections", "transfer-encoding", "chunked"),
+  {
+    name: "a window that overflows",
+    lesson: "CVE-2025-8671 MadeYouReset",
+    frames: (stream, target) =>
+      Buffer.concat([frames.headers(stream, connectHead(target)), frames.windowUpdate(stream, 0x7fff_ffff)]),
+    reset: E.FLOW_CONTROL_ERROR,
+  },
+  {
+    name: "a WINDOW_UPDATE of 0",
+    lesson: "CVE-2025-8671 MadeYouReset",
+    frames: (stream, target) =>
+      Buffer.concat([frames.headers(stream, connectHead(target)), frames.windowUpdate(stream, 0)]),
+    reset: E.PROTOCOL_ERROR,
+  },
+  {
+    name: "DATA after the end",
+    lesson: "CVE-2025-8671 MadeYouReset",
+    frames: (stream, target) =>
+      Buffer.concat([frames.headers(stream, connectHead(target), true), frames.data(stream, "more")]),
+    reset: E.STREAM_CLOSED,
+  },
+  {
+    name: "HEADERS in a tunnel",
+    lesson: "CVE-2025-8671 MadeYouReset",
+    frames: (stream, target) =>
+      Buffer.concat([frames.headers(stream, connectHead(target)), frames.headers(stream, [["x", "y"]], true)]),
+    reset: E.PROTOCOL_ERROR,
+  },
+];
+
+/** Requests as only an odd peer sends them, and what may come beside them: all of it is to be taken. */
+export const ODD_REQUESTS: readonly { readonly name: string; readonly frames: StreamAttack["frames"] }[] = [
+  {
+    name: "padding and priority",
+    frames: (stream, target) => {
+      const block = encodeHeaders(connectHead(target));
+      const head = Buffer.from([200, 0, 0, 0, 0, 16]);
+      return frame("HEADERS", 0x2c, stream, Buffer.concat([head, block, Buffer.alloc(200)]));
+    },
+  },
+  {
+    name: "unknown settings and frames before it",
+    frames: (stream, target) =>
+      Buffer.concat([
+        frames.settings([0xfa, 1], [0x8, 1]),
+        frame(0xfa, 0xff, 0, Buffer.from("?")),
+        frame(0xfb, 0, stream, Buffer.from("?")),
+        frames.headers(stream, connectHead(target)),
+      ]),
+  },
+  {
+    name: "a malformed traceparent",
+    frames: (stream, target) => frames.headers(stream, [...connectHead(target), ["traceparent", "00-zz-"]]),
+  },
+  {
+    name: "hostile octets in baggage and forwarded",
+    frames: (stream, target) =>
+      frames.headers(stream, [
+        ...connectHead(target),
+        ["baggage", 'k8s.pod.name=a"} 1\xff\xfe,'],
+        ["forwarded", 'for="127.0.0.1:1";host=$(jndi)'],
+        ["x-forwarded-network", "../../etc/passwd"],
+        ["x-envoy-original-dst-host", "127.0.0.1:15020"],
+      ]),
+  },
+  {
+    name: "a header block in five frames",
+    frames: (stream, target) => longHeaders(stream, [...connectHead(target), ["x-long", "~".repeat(60_000)]]),
   },
 ];
