@@ -8,10 +8,10 @@ import type { Socket } from "node:net";
 import { isBalanced } from "../testkit/accounts.ts";
 import { ATTACKS, type AttackTarget, connectHead, ODD_REQUESTS, STREAM_ATTACKS } from "../testkit/attacks.ts";
 import { frame, frames } from "../testkit/http2-peer.ts";
-import { eventually, LoopbackMesh, type LoopbackPod } from "../testkit/loopback-mesh.ts";
+import { drained, eventually, LoopbackMesh, type LoopbackPod } from "../testkit/loopback-mesh.ts";
 import { issueIdentity, type TlsIdentity } from "../testkit/mesh-identity.ts";
-import { RawTunnel, type RawTunnelOptions } from "../testkit/raw-tunnel.ts";
-import { ERROR_CODES } from "../tunnel/index.ts";
+import { RawTunnel, type RawTunnelOptions, RawTunnelServer } from "../testkit/raw-tunnel.ts";
+import { ERROR_CODES, type HeaderList } from "../tunnel/index.ts";
 
 const ECHO = 8080;
 
@@ -39,8 +39,8 @@ class Witness implements Disposable {
   #ended: string | undefined;
   #said = 0;
 
-  constructor() {
-    this.#socket = friend.dial(victim.ip, ECHO);
+  constructor(from: LoopbackPod, to: LoopbackPod) {
+    this.#socket = from.dial(to.ip, ECHO);
     this.#socket.setEncoding("latin1");
     this.#socket.on("data", (text: string) => (this.#got += text));
     this.#socket.on("error", (error: NodeJS.ErrnoException) => (this.#ended = error.code ?? error.message));
@@ -71,7 +71,7 @@ class Witness implements Disposable {
 
 let witness: Witness;
 beforeEach(async () => {
-  witness = new Witness();
+  witness = new Witness(friend, victim);
   await witness.speaks();
 });
 afterEach(async () => {
@@ -199,5 +199,95 @@ describe("the end of a tunnel", () => {
     await tunnel.end();
     expect(tunnel.answers.size).toBe(0);
     expect(reached).toBe(0);
+  });
+});
+
+describe("a hostile server costs the connections through it, and no others:", () => {
+  const HBONE = 25_010;
+  let client: LoopbackPod;
+  let good: LoopbackPod;
+  let evil: LoopbackPod;
+  beforeAll(async () => {
+    [client, good, evil] = [mesh.pod("client", HBONE), mesh.pod("good", HBONE), mesh.pod("evil", HBONE)];
+    await Promise.all([client.start(), good.start()]);
+    await mesh.listen(good.ip, ECHO, (socket) => socket.pipe(socket));
+  });
+
+  interface Hostility {
+    readonly name: string;
+    /** In answer to the request on stream 1, then many times. */
+    readonly first?: Uint8Array;
+    readonly flood: Uint8Array;
+    /** Code and text of the client's GOAWAY; undefined when only the stream is lost. */
+    readonly verdict?: readonly [code: number, text: string];
+    /** The application reads nothing of it. */
+    readonly deaf?: true;
+  }
+  const E = ERROR_CODES;
+  const head = (...fields: HeaderList) => frames.headers(1, [[":status", "200"], ...fields]);
+  const calm = (text: string) => [E.ENHANCE_YOUR_CALM, text] as const;
+  const hostilities: readonly Hostility[] = [
+    { name: "a flood of PING", first: head(), flood: frames.ping("12345678"), verdict: calm("ping") },
+    { name: "a flood of SETTINGS", first: head(), flood: frames.settings([3, 1]), verdict: calm("settings") },
+    { name: "a flood of empty DATA", first: head(), flood: frames.data(1, ""), verdict: calm("empty-data") },
+    {
+      name: "a flood of WINDOW_UPDATE by 1",
+      first: head(),
+      flood: frames.windowUpdate(0, 1),
+      verdict: calm("window-update"),
+    },
+    { name: "interim responses without end", flood: frames.headers(1, [[":status", "103"]]), verdict: calm("ignored") },
+    { name: "a flood of GOAWAY", first: head(), flood: frames.goAway(1, 0), verdict: calm("goaway") },
+    {
+      name: "a flood of unknown frames",
+      first: head(),
+      flood: frame(0xfa, 0, 0, Buffer.alloc(100)),
+      verdict: calm("ignored"),
+    },
+    {
+      name: "a field block that never ends",
+      first: frame("HEADERS", 0, 1, Buffer.from([0x88])),
+      flood: frame("CONTINUATION", 0, 1),
+      verdict: calm("CONTINUATION"),
+    },
+    { name: "DATA beyond every window", first: head(), flood: frames.data(1, Buffer.alloc(16_384)), deaf: true },
+    { name: "DATA before a response", flood: frames.data(1, "x") },
+    {
+      name: "a response of countless fields",
+      first: head(...Array.from({ length: 300 }, (_, i) => [`x-${i}`, "1"] as const)),
+      flood: frames.windowUpdate(1, 1),
+    },
+    {
+      name: "a stream of its own",
+      first: head(),
+      flood: frame("PUSH_PROMISE", 4, 1, Buffer.from([0, 0, 0, 2, 0x82])),
+      verdict: [E.PROTOCOL_ERROR, "PUSH_PROMISE"],
+    },
+  ];
+
+  test.each(hostilities)("$name", async ({ first, flood, verdict, deaf = false }) => {
+    const identity = { ...issueIdentity(mesh.authority, evil.id), ca: mesh.authority.bundle().pem() };
+    using server = new RawTunnelServer(evil.ip, HBONE, identity);
+    using neighbour = new Witness(client, good);
+    await neighbour.speaks();
+    const socket = client.dial(evil.ip, 80);
+    // An application that hears nothing is not told of a reset either (node:net of Bun 1.4.5).
+    const end = deaf ? undefined : drained(socket);
+    const tunnel = await server.first();
+    await tunnel.until(() => tunnel.frames.some(({ type, stream }) => type === "HEADERS" && stream === 1));
+    if (first !== undefined) await tunnel.send(first);
+    const lost = () => tunnel.resetOf(1) !== undefined;
+    await neighbour.speaksDuring(
+      tunnel.flood(20_000, () => (verdict === undefined && lost() ? Buffer.alloc(0) : flood)),
+    );
+    if (end !== undefined) expect((await end).end).toBe("ECONNRESET");
+    if (verdict === undefined) expect(lost()).toBe(true);
+    socket.destroy();
+    if (verdict !== undefined) {
+      await tunnel.end();
+      expect(tunnel.goAway?.debug).toContain(verdict[1]);
+      expect(tunnel.goAway?.code).toBe(verdict[0]);
+    }
+    await neighbour.speaks();
   });
 });

@@ -6,12 +6,18 @@ import { PORTS } from "../mesh/index.ts";
 import { HpackDecoder } from "../tunnel/index.ts";
 import { cutFrames, frame, frames, PREFACE, type RawFrame } from "./http2-peer.ts";
 
+/** PEM. */
+interface Identity {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
 export interface RawTunnelOptions {
   readonly ip: string;
   /** Default: the mesh's tunnel port. */
   readonly port?: number;
-  /** PEM. */
-  readonly identity: { readonly cert: string; readonly key: string; readonly ca: string };
+  readonly identity: Identity;
   readonly settings?: readonly (readonly [id: number, value: number])[];
   /** It does not read: nothing that comes is taken from the socket once both ends' SETTINGS were exchanged. */
   readonly deaf?: true;
@@ -22,8 +28,10 @@ export interface RawTunnelOptions {
 const PIECE = 64 * 1024;
 
 export class RawTunnel implements Disposable {
-  readonly #options: RawTunnelOptions;
-  readonly #socket = Promise.withResolvers<Bun.Socket>();
+  readonly #role: "client" | "server";
+  readonly #options: Pick<RawTunnelOptions, "settings" | "deaf" | "answersPings">;
+  #prefaceLeft: number;
+  readonly #socket = Promise.withResolvers<Bun.Socket<RawTunnel>>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<void>();
   readonly #decoder = new HpackDecoder({ listBytes: 1 << 20, fields: 10_000 });
@@ -38,17 +46,25 @@ export class RawTunnel implements Disposable {
   /** Status of each stream that was answered, and the reason's word behind it. */
   readonly answers = new Map<number, string>();
 
-  private constructor(options: RawTunnelOptions) {
+  constructor(role: "client" | "server", options: Pick<RawTunnelOptions, "settings" | "deaf" | "answersPings"> = {}) {
+    this.#role = role;
     this.#options = options;
+    this.#prefaceLeft = role === "server" ? PREFACE.length : 0;
   }
 
   /** Resolves when the SETTINGS of both ends were exchanged; rejects when the tunnel is closed before. */
   static async open(options: RawTunnelOptions): Promise<RawTunnel> {
-    const tunnel = new RawTunnel(options);
-    await tunnel.#connect();
-    await Promise.race([tunnel.#ready.promise, tunnel.#closed.promise]);
-    if (tunnel.closed) throw new Error("the tunnel was closed before it was up");
-    return tunnel;
+    const tunnel = new RawTunnel("client", options);
+    const { ip, port = PORTS.hbone, identity } = options;
+    await Bun.connect<RawTunnel>({ hostname: ip, port, data: tunnel, tls: tlsOf(identity), socket: HANDLERS });
+    return await tunnel.ready();
+  }
+
+  /** Resolves when the SETTINGS of both ends were exchanged; rejects when the tunnel is closed before. */
+  async ready(): Promise<RawTunnel> {
+    await Promise.race([this.#ready.promise, this.#closed.promise]);
+    if (this.closed) throw new Error("the tunnel was closed before it was up");
+    return this;
   }
 
   get closed(): boolean {
@@ -118,41 +134,36 @@ export class RawTunnel implements Disposable {
     void this.#socket.promise.then((socket) => socket.terminate());
   }
 
-  async #connect(): Promise<void> {
-    const { ip, port = PORTS.hbone, identity, settings = [] } = this.#options;
-    const { cert, key, ca } = identity;
-    await Bun.connect({
-      hostname: ip,
-      port,
-      tls: { cert, key, ca, rejectUnauthorized: false, ALPNProtocols: Buffer.from("\x02h2") } as Bun.TLSOptions,
-      socket: {
-        handshake: (socket) => {
-          this.#socket.resolve(socket);
-          void this.send(Buffer.from(PREFACE), frames.settings(...settings));
-        },
-        data: (socket, chunk) => this.#received(socket, chunk),
-        drain: () => {
-          this.#drained?.resolve();
-          this.#drained = undefined;
-        },
-        close: () => {
-          this.#over = true;
-          this.#closed.resolve();
-          this.#look();
-        },
-        error: (socket) => void socket.terminate(),
-      },
-    });
+  // What the socket tells.
+
+  secured(socket: Bun.Socket<RawTunnel>): void {
+    this.#socket.resolve(socket);
+    const preface = this.#role === "client" ? [Buffer.from(PREFACE)] : [];
+    void this.send(...preface, frames.settings(...(this.#options.settings ?? [])));
   }
 
-  #received(socket: Bun.Socket, chunk: Buffer): void {
+  receive(socket: Bun.Socket<RawTunnel>, chunk: Buffer): void {
     const found: RawFrame[] = [];
-    this.#bytes = cutFrames(Buffer.concat([this.#bytes, chunk]), found);
+    const bytes = Buffer.concat([this.#bytes, chunk]);
+    const skipped = Math.min(this.#prefaceLeft, bytes.length);
+    this.#prefaceLeft -= skipped;
+    this.#bytes = cutFrames(bytes.subarray(skipped), found);
     for (const one of found) this.#take(socket, one);
     this.#look();
   }
 
-  #take(socket: Bun.Socket, one: RawFrame): void {
+  drained(): void {
+    this.#drained?.resolve();
+    this.#drained = undefined;
+  }
+
+  gone(): void {
+    this.#over = true;
+    this.#closed.resolve();
+    this.#look();
+  }
+
+  #take(socket: Bun.Socket<RawTunnel>, one: RawFrame): void {
     const { type, flags, stream, payload } = one;
     switch (type) {
       case "DATA":
@@ -187,4 +198,46 @@ export class RawTunnel implements Disposable {
       waiter.resolve();
     }
   }
+}
+
+/** Proxies dial it; each connection is a tunnel in the test's hand. */
+export class RawTunnelServer implements Disposable {
+  readonly #listener: Bun.TCPSocketListener<RawTunnel>;
+  readonly #first = Promise.withResolvers<RawTunnel>();
+
+  constructor(ip: string, port: number, identity: Identity) {
+    this.#listener = Bun.listen<RawTunnel>({
+      hostname: ip,
+      port,
+      tls: { ...tlsOf(identity), requestCert: true },
+      socket: {
+        ...HANDLERS,
+        open: (socket) => {
+          socket.data = new RawTunnel("server");
+          this.#first.resolve(socket.data);
+        },
+      },
+    });
+  }
+
+  /** The first tunnel, when the SETTINGS of both ends were exchanged. */
+  async first(): Promise<RawTunnel> {
+    return await (await this.#first.promise).ready();
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.stop(true);
+  }
+}
+
+const HANDLERS = {
+  handshake: (socket: Bun.Socket<RawTunnel>) => socket.data.secured(socket),
+  data: (socket: Bun.Socket<RawTunnel>, chunk: Buffer) => socket.data.receive(socket, chunk),
+  drain: (socket: Bun.Socket<RawTunnel>) => socket.data.drained(),
+  close: (socket: Bun.Socket<RawTunnel>) => socket.data.gone(),
+  error: (socket: Bun.Socket<RawTunnel>) => void socket.terminate(),
+};
+
+function tlsOf({ cert, key, ca }: Identity): Bun.TLSOptions {
+  return { cert, key, ca, rejectUnauthorized: false, ALPNProtocols: Buffer.from("\x02h2") } as Bun.TLSOptions;
 }
