@@ -8,6 +8,7 @@ export * from "./probes.ts";
 export * from "./rate.ts";
 export * from "./reasons.ts";
 export * from "./source-limit.ts";
+export * from "./source-rate.ts";
 export * from "./store.ts";
 export * from "./time.ts";
 export * from "./workload.ts";

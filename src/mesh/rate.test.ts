@@ -24,3 +24,13 @@ test("a rate neither gives nor takes when the clock is set back", () => {
   clock.advance(1_000);
   expect(rate.take()).toBe(true);
 });
+
+test("what a rate is given adds to what is left, up to the burst", () => {
+  const rate = new Rate(new FakeClock(), 1_000, 3);
+  const taken = () => Array.from({ length: 9 }, () => rate.take()).filter((one) => one).length;
+  expect(taken()).toBe(3);
+  rate.give(2);
+  expect(taken()).toBe(2);
+  rate.give(100);
+  expect(taken()).toBe(3);
+});

@@ -27,4 +27,9 @@ export class Rate {
     this.#left--;
     return true;
   }
+
+  /** `count` more times at once, never above the burst. */
+  give(count: number): void {
+    this.#left = Math.min(this.#burst, this.#left + count);
+  }
 }

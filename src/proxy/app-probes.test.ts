@@ -10,7 +10,7 @@ import { makeAuthority } from "../testkit/loopback-mesh.ts";
 import { AppProber } from "./app-probes.ts";
 import { readAppProbes } from "./declared-probes.ts";
 import { ProxyError } from "./errors.ts";
-import { serveHttp } from "./http.ts";
+import { HttpListener } from "./http.ts";
 
 const ip = loopbackAddress();
 const cleanups: (() => unknown)[] = [];
@@ -46,7 +46,8 @@ function kubelet(
   path = probePath("app", "livez"),
 ): (asked?: string, init?: RequestInit) => Promise<Response> {
   const prober = new AppProber({ probes: { [path]: probe }, ip, clock: systemClock, version: "test" });
-  const server = serveHttp({
+  const server = new HttpListener({
+    clock: systemClock,
     hosts: [ip],
     port: 0,
     what: "metrics",
@@ -56,7 +57,7 @@ function kubelet(
   });
   cleanups.push(() => {
     prober[Symbol.dispose]();
-    server.stop(true);
+    void server.stop();
   });
   return (asked = path, init = {}) => fetch(`http://${ip}:${server.port}${asked}`, { ...init, keepalive: false });
 }

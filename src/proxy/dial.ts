@@ -10,6 +10,8 @@ export interface DialObserver {
   onOpen(socket: OwnedSocket): void;
   /** Exactly one of onOpen and onFailed, unless the dial was cancelled. */
   onFailed(detail: string): void;
+  /** Exactly once: the kernel's attempt has ended too. After a deadline or `cancel` that may take minutes. */
+  onSettled?(): void;
 }
 
 /** One attempt to connect. Bun cannot abort one: a socket that opens after the deadline is reset at once. */
@@ -27,7 +29,9 @@ export class Dial implements SocketOwner {
       allowHalfOpen: true,
       data: this,
       socket: DIAL_HANDLERS,
-    }).catch((error: unknown) => this.fail(errorText(error)));
+    })
+      .catch((error: unknown) => this.fail(errorText(error)))
+      .finally(() => observer.onSettled?.());
   }
 
   /** No callback comes any more. */

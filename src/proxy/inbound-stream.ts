@@ -3,10 +3,12 @@ import type { SpiffeId } from "../identity/index.ts";
 import { type Clock, type Ip, parseAuthority, REASON_HEADER, type Reason } from "../mesh/index.ts";
 import { ERROR_CODES, type HeaderList, type Http2Stream, type StreamHandler } from "../tunnel/index.ts";
 import type { AccessLog } from "./access-log.ts";
+import { descriptorsAreShort, NO_DESCRIPTORS } from "./descriptors.ts";
 import { Dial, type DialObserver } from "./dial.ts";
 import { isOwnPort, type PodNetwork } from "./guard.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
+import type { TunnelPlace } from "./peer-limits.ts";
 import { type RelayEnd, type RelayObserver, StreamRelay } from "./relay.ts";
 import type { OwnedSocket } from "./socket.ts";
 
@@ -20,6 +22,7 @@ export interface InboundContext {
   readonly accessLog: AccessLog;
   readonly authorize: Authorize;
   readonly peer: SpiffeId;
+  readonly place: TunnelPlace;
   readonly source: Endpoint | undefined;
   /** The tunnel socket's own address. */
   readonly localIp: Ip | undefined;
@@ -31,6 +34,8 @@ export class InboundStream implements RelayObserver, DialObserver {
   readonly #destination: Endpoint;
   readonly #relay: StreamRelay;
   readonly #dial: Dial;
+  /** The relay and the dial's own socket: the place of the stream is held until both are gone. */
+  #parts = 2;
   #recorded = false;
   #over = false;
 
@@ -54,6 +59,12 @@ export class InboundStream implements RelayObserver, DialObserver {
     if (reason !== undefined) {
       accessLog.refuse({ direction: "inbound", reason, source, destination: target, peer });
       stream.respond(refusal(reason === "refused-own-port" ? "503" : "401", reason), true);
+      return undefined;
+    }
+    const detail = shortageOf(context.place);
+    if (detail !== undefined) {
+      accessLog.refuse({ direction: "inbound", reason: "failed-overload", source, destination: target, peer, detail });
+      stream.respond(refusal("503", "failed-overload"), true);
       return undefined;
     }
     return new InboundStream(context, stream, target).#relay;
@@ -86,6 +97,10 @@ export class InboundStream implements RelayObserver, DialObserver {
     this.#relay.abort(ERROR_CODES.NO_ERROR);
   }
 
+  onSettled(): void {
+    this.#partOver();
+  }
+
   onHead(): void {
     // A server gets no response.
   }
@@ -96,6 +111,11 @@ export class InboundStream implements RelayObserver, DialObserver {
     this.#dial.cancel();
     this.#record("failed-connect", "the client closed first");
     this.#context.metrics.inbound.closed++;
+    this.#partOver();
+  }
+
+  #partOver(): void {
+    if (--this.#parts === 0) this.#context.place.giveStream();
   }
 
   #record(reason: Reason, detail?: string): void {
@@ -104,6 +124,12 @@ export class InboundStream implements RelayObserver, DialObserver {
     const { accessLog, peer, source } = this.#context;
     accessLog.record({ direction: "inbound", reason, source, destination: this.#destination, peer, detail });
   }
+}
+
+/** Takes a place for a stream; otherwise says what there is too little of. */
+function shortageOf(place: TunnelPlace): string | undefined {
+  if (descriptorsAreShort()) return NO_DESCRIPTORS;
+  return place.takeStream() ? undefined : `this peer has ${place.mostStreams} connections`;
 }
 
 /** The target of a proper CONNECT to the address that this tunnel came in by; undefined otherwise (RFC 9113 §8.5). */

@@ -8,16 +8,35 @@ import { cutFrames, frames, PREFACE, type RawFrame } from "../testkit/http2-peer
 import { eventually, makeAuthority, TRUST_DOMAIN } from "../testkit/loopback-mesh.ts";
 import { MemoryLogger } from "../testkit/memory-logger.ts";
 import { issueIdentity, type TlsIdentity } from "../testkit/mesh-identity.ts";
+import { RawTunnel } from "../testkit/raw-tunnel.ts";
 import { connectTls, type TlsPeer } from "../testkit/tls-peer.ts";
 import type { HeaderList, Http2Stream } from "../tunnel/index.ts";
 import { AccessLog } from "./access-log.ts";
 import { EdgeTable } from "./edges.ts";
-import { HANDSHAKES_AT_ONCE, HANDSHAKES_OF_A_SOURCE, InboundListener } from "./inbound.ts";
+import {
+  FIRST_STREAM_LIMIT,
+  HANDSHAKE_RATE,
+  HANDSHAKES_AT_ONCE,
+  HANDSHAKES_OF_A_SOURCE,
+  InboundListener,
+  UNUSED_LIMIT,
+} from "./inbound.ts";
+import { LOOK_EVERY, LOOKS_UNANSWERED } from "./life-signs.ts";
 import { Metrics } from "./metrics.ts";
+import { PEER_LIMITS, PeerLimits } from "./peer-limits.ts";
 
 const CLIENT = "spiffe://cluster.local/ns/shop/sa/client";
 const authority = makeAuthority();
 const APP = 8080;
+/** Listens, accepts nothing, and fills its own queue: whoever dials then is not answered. */
+const FULL_QUEUE = `
+const net = require("net"), [host, port] = process.argv.slice(1);
+const server = net.createServer();
+server.listen({ host, port, backlog: 1 }, () => {
+  for (let i = 0; i < 8; i++) net.connect(port, host).on("error", () => {});
+  setTimeout(() => { console.log("full"); const end = Date.now() + 60000; while (Date.now() < end); }, 0);
+});
+`;
 
 let clock: FakeClock;
 let logger: MemoryLogger;
@@ -25,6 +44,7 @@ let metrics: Metrics;
 let ip: ReturnType<typeof loopbackAddress>;
 let identity: TlsIdentity | undefined;
 let denied: Reason | undefined;
+let peersAllowed: PeerLimits;
 let listener: InboundListener;
 let app: Server;
 let sockets: Socket[];
@@ -37,6 +57,7 @@ beforeEach(async () => {
   ip = loopbackAddress();
   identity = issueIdentity(authority, "spiffe://cluster.local/ns/shop/sa/server");
   denied = undefined;
+  peersAllowed = new PeerLimits({ ...PEER_LIMITS, tunnels: 3, streams: 5 });
   listener = new InboundListener({
     network: loopbackPod(ip, new FakeOriginalDestination()),
     trustDomain: TRUST_DOMAIN,
@@ -45,6 +66,7 @@ beforeEach(async () => {
     metrics,
     accessLog: new AccessLog(metrics, logger, clock, new EdgeTable(clock)),
     authorize: () => denied,
+    peers: peersAllowed,
   });
   sockets = [];
   peers = [];
@@ -63,6 +85,7 @@ afterEach(async () => {
   // A socket that we closed is given up when its peer has closed it too.
   await eventually(() => clock.pending === 0, "no timer is left");
   expect(listener.size).toBe(0);
+  await eventually(() => peersAllowed.size === 0, "no peer holds a place");
 });
 
 async function tunnel(): Promise<TlsPeer> {
@@ -220,6 +243,23 @@ function connectTo(authorityText: string): HeaderList {
 }
 
 describe("47: a connection that stalls", () => {
+  test("between two bytes of its handshake is cut 10 s after it was accepted (slowloris)", async () => {
+    const socket = connect(PORTS.hbone, ip);
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => undefined);
+    while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+    // A record of TLS that announces a ClientHello of 512 octets.
+    for (const byte of [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc]) {
+      socket.write(Buffer.from([byte]));
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      clock.advance(1_000);
+    }
+    expect(metrics.inbound.handshakesFailed).toBe(0);
+    clock.advance(1_000);
+    await closed;
+    await balanced();
+  });
+
   test("without a byte is cut after 10 s", async () => {
     const socket = connect(PORTS.hbone, ip);
     await new Promise((resolve) => socket.once("connect", resolve));
@@ -262,6 +302,178 @@ describe("47: a connection that stalls", () => {
   });
 });
 
+/** Time passes for the listener as it looks at its tunnels; between two looks it hears what the peer answers. */
+async function pass(span: number, peer?: TlsPeer): Promise<void> {
+  for (let passed = 0; passed < span; passed += LOOK_EVERY) {
+    clock.advance(LOOK_EVERY);
+    if (peer === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
+    else await roundTrip(peer);
+  }
+}
+
+/** The peer has answered all that came to it, and the proxy has read that. */
+function roundTrip(peer: TlsPeer): Promise<void> {
+  return new Promise((resolve) => peer.connection.ping(resolve));
+}
+
+describe("a tunnel that nobody uses", () => {
+  test("is asked to leave a minute after its handshake, and leaves", async () => {
+    const peer = await tunnel();
+    await pass(FIRST_STREAM_LIMIT - LOOK_EVERY, peer);
+    expect(listener.size).toBe(1);
+    await pass(LOOK_EVERY);
+    expect(await peer.log.until(/^goaway/)).toBe("goaway 0");
+    await peer.closed.promise;
+  });
+
+  test("stays ten minutes after it has had a stream, longer than a pool keeps it", async () => {
+    const peer = await tunnel();
+    request(peer, `${ip}:${APP}`).end();
+    await peer.log.until(/^1 end/);
+    await pass(UNUSED_LIMIT - LOOK_EVERY, peer);
+    request(peer, `${ip}:${APP}`).end();
+    await peer.log.until(/^3 end/);
+    await pass(UNUSED_LIMIT, peer);
+    expect(listener.size).toBe(1);
+    await pass(LOOK_EVERY);
+    await peer.closed.promise;
+    expect(peer.log.events).toContain("goaway 0");
+  });
+
+  test("loses no stream that is opened while it is asked to leave (RFC 9113 §6.8)", async () => {
+    const peer = await tunnel();
+    await pass(FIRST_STREAM_LIMIT - LOOK_EVERY, peer);
+    clock.advance(LOOK_EVERY);
+    // Nothing has come to the peer yet.
+    request(peer, `${ip}:${APP}`).end();
+    expect(await peer.log.until(/^1 head/)).toBe("1 head :status=200");
+    await peer.log.until(/^1 end/);
+    await peer.closed.promise;
+  });
+
+  test("stays as long as it has a stream, however idle", async () => {
+    const peer = await tunnel();
+    const stream = request(peer, `${ip}:${APP}`);
+    await peer.log.until(/^1 head/);
+    await pass(2 * UNUSED_LIMIT, peer);
+    stream.write(Buffer.from("still here"));
+    await peer.log.until(/^1 data/);
+    expect(listener.size).toBe(1);
+  });
+});
+
+describe("a peer that vanished without a word", () => {
+  test("is found by a PING while it has streams, and what they held is given back", async () => {
+    const peer = await RawTunnel.open({ ip, identity: issueIdentity(authority, CLIENT), answersPings: false });
+    await peer.send(frames.headers(1, connectTo(`${ip}:${APP}`)));
+    await peer.until(() => peer.answers.has(1));
+    await pass(LOOK_EVERY);
+    await peer.until(() => peer.frames.some(({ type, flags }) => type === "PING" && flags === 0));
+    await pass((LOOKS_UNANSWERED - 1) * LOOK_EVERY);
+    expect(listener.size).toBe(1);
+    await pass(LOOK_EVERY);
+    await peer.end();
+    await eventually(() => sockets.every((socket) => socket.destroyed), "the application has lost it too");
+    await balanced();
+  });
+
+  test("or does not read what the application sends is cut as well", async () => {
+    app.removeAllListeners("connection");
+    app.on("connection", (socket: Socket) => {
+      sockets.push(socket);
+      socket.on("error", () => undefined);
+      socket.write(Buffer.alloc(64 * 1024 * 1024));
+    });
+    using peer = await RawTunnel.open({
+      ip,
+      identity: issueIdentity(authority, CLIENT),
+      deaf: true,
+      settings: [[4, 0x7fff_ffff]],
+    });
+    await peer.send(frames.windowUpdate(0, 0x7fff_0000 - 65_535), frames.headers(1, connectTo(`${ip}:${APP}`)));
+    await eventually(() => metrics.inbound.received > 1024 * 1024, "the application's bytes flow");
+    await pass((LOOKS_UNANSWERED + 1) * LOOK_EVERY);
+    await eventually(() => listener.size === 0, "the tunnel is cut");
+    await balanced();
+  });
+});
+
+describe("what one verified peer may hold", () => {
+  test("is so many tunnels; another identity at the same address has its own", async () => {
+    await Promise.all([tunnel(), tunnel(), tunnel()]);
+    const refused = await connectTls(ip, PORTS.hbone, issueIdentity(authority, CLIENT));
+    await refused.closed.promise;
+    const { fields } = await logger.nth("connection", 1);
+    expect(fields).toMatchObject({ reason: "failed-overload", peer: CLIENT, detail: "this peer has 3 tunnels" });
+    peers.push(await connectTls(ip, PORTS.hbone, issueIdentity(authority, `${CLIENT}-too`)));
+    await peers.at(-1)?.log.until(/^ready$/);
+    peers[0]?.destroy();
+    await eventually(() => listener.size === 3, "one has gone");
+    await tunnel();
+    await balanced();
+  });
+
+  test("is so many connections over all its tunnels, and others have their own", async () => {
+    const [one, two] = [await tunnel(), await tunnel()];
+    const [first] = [one, two, one, two, one].map((peer) => request(peer, `${ip}:${APP}`));
+    await eventually(() => sockets.length === 5, "five are open");
+    const sixth = request(two, `${ip}:${APP}`);
+    expect(await two.log.until(new RegExp(`^${sixth.id} head`))).toBe(
+      `${sixth.id} head :status=503 ${REASON_HEADER}=failed-overload end-stream`,
+    );
+    expect(logger.of("connection").at(-1)?.fields).toMatchObject({
+      reason: "failed-overload",
+      peer: CLIENT,
+      detail: "this peer has 5 connections",
+    });
+    const other = await connectTls(ip, PORTS.hbone, issueIdentity(authority, `${CLIENT}-too`));
+    peers.push(other);
+    await other.log.until(/^ready$/);
+    request(other, `${ip}:${APP}`);
+    expect(await other.log.until(/^1 head/)).toBe("1 head :status=200");
+    first?.reset(8);
+    await eventually(() => metrics.inbound.closed === 2, "one of the five has ended");
+    const seventh = request(two, `${ip}:${APP}`);
+    expect(await two.log.until(new RegExp(`^${seventh.id} head`))).toEndWith(":status=200");
+  });
+
+  test("counts a stream that was reset as long as the kernel still dials for it (CVE-2025-8671)", async () => {
+    // A port whose queue of connections is full: the kernel goes on asking for two minutes.
+    const full = Bun.spawn(["node", "-e", FULL_QUEUE, ip, "9"], { stdout: "pipe" });
+    await full.stdout.getReader().read();
+    const peer = await tunnel();
+    for (let i = 0; i < 5; i++) request(peer, `${ip}:9`).reset(8);
+    await roundTrip(peer);
+    const sixth = request(peer, `${ip}:${APP}`);
+    expect(await peer.log.until(new RegExp(`^${sixth.id} head`))).toContain("failed-overload");
+    // The port is closed: the kernel gives up.
+    full.kill();
+    await eventually(async () => {
+      const again = request(peer, `${ip}:${APP}`);
+      const head = await peer.log.until(new RegExp(`^${again.id} head`));
+      again.reset(8);
+      return head.endsWith(":status=200");
+    }, "the places are free again");
+  });
+});
+
+test("a source that shakes hands again and again is slowed down, and no other", async () => {
+  const { burst, every } = HANDSHAKE_RATE;
+  const knock = async (source: string) => {
+    const [socket] = await silence(1, source);
+    socket?.destroy();
+  };
+  for (let i = 0; i < burst; i++) await knock("127.9.9.1");
+  await eventually(() => metrics.of("inbound", "failed-handshake") === burst, "each was let in");
+  await knock("127.9.9.1");
+  await eventually(() => metrics.of("inbound", "failed-overload") === 1, "one too many");
+  await knock("127.9.9.2");
+  clock.advance(every);
+  await knock("127.9.9.1");
+  await eventually(() => metrics.of("inbound", "failed-handshake") === burst + 2, "both were let in");
+  await balanced();
+});
+
 /** Connections that say nothing, from a source of their own. */
 function silence(count: number, source: string): Promise<Socket[]> {
   const dial = () =>
@@ -283,7 +495,8 @@ test("many connections that say nothing are bounded, and a place is free again w
   await eventually(() => metrics.of("inbound", "failed-handshake") === 1, "one has gone");
   await tunnel();
   for (const socket of silent) socket.destroy();
-  await eventually(() => clock.pending === 0, "all have gone");
+  // The tunnel that is up is looked at.
+  await eventually(() => clock.pending === 1, "all others have gone");
   await balanced();
 });
 
@@ -293,7 +506,8 @@ test("one source that says nothing keeps no other out", async () => {
   await eventually(() => metrics.of("inbound", "failed-overload") === 10, "ten too many were refused");
   await tunnel();
   for (const socket of silent) socket.destroy();
-  await eventually(() => clock.pending === 0, "all have gone");
+  // The tunnel that is up is looked at.
+  await eventually(() => clock.pending === 1, "all others have gone");
   await balanced();
 });
 

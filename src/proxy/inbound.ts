@@ -1,13 +1,14 @@
 /** The listener on 15008: every connection gets the newest certificate and must prove an identity of our trust domain. */
 import type { SpiffeId, TrustDomain } from "../identity/index.ts";
-import { type Clock, type Ip, parseIp, type Reason, SourceLimit } from "../mesh/index.ts";
-import type {
-  ConnectionHandler,
-  HeaderList,
-  Http2Connection,
-  Http2Error,
-  Http2Stream,
-  StreamHandler,
+import { type Clock, type Ip, type Millis, parseIp, type Reason, SourceLimit, SourceRate } from "../mesh/index.ts";
+import {
+  type ConnectionHandler,
+  ERROR_CODES,
+  type HeaderList,
+  type Http2Connection,
+  type Http2Error,
+  type Http2Stream,
+  type StreamHandler,
 } from "../tunnel/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { Credentials } from "./credentials.ts";
@@ -16,9 +17,11 @@ import type { PodNetwork } from "./guard.ts";
 import { Http2Socket } from "./http2-socket.ts";
 import { type Authorize, InboundStream } from "./inbound-stream.ts";
 import { ALPN_H2, judgeClient, TLS_OPTIONS } from "./judge.ts";
+import { LifeSigns, LOOK_EVERY } from "./life-signs.ts";
 import { type Listener, listenOnFirst } from "./listen.ts";
 import type { Metrics } from "./metrics.ts";
 import type { Endpoint } from "./outcome.ts";
+import { PeerLimits, type TunnelPlace } from "./peer-limits.ts";
 import { type OwnedSocket, reportDefectOf, type SocketOwner, TLS_HANDLERS } from "./socket.ts";
 
 export interface InboundOptions {
@@ -29,30 +32,43 @@ export interface InboundOptions {
   readonly metrics: Metrics;
   readonly accessLog: AccessLog;
   readonly authorize: Authorize;
+  /** Default: the mesh's numbers. */
+  readonly peers?: PeerLimits;
 }
 
-/** Streams that one peer's tunnel may have open; ztunnel allows 200, but one tunnel is faster than many. */
-const MAX_STREAMS = 4_096;
 /** Connections that have not proved anything yet; each costs some 10 kB and lasts 10 s at most. */
 export const HANDSHAKES_AT_ONCE = 1_024;
 /** And of one source: a single pod must not keep all others out. */
 export const HANDSHAKES_OF_A_SOURCE = 128;
+/** Of one source: a handshake costs about a millisecond of the processor, also for a peer that is refused at its end. */
+export const HANDSHAKE_RATE = { every: 20, burst: 512, most: 4_096 } as const;
+/** A tunnel is dialled because somebody waits for a stream; without one for so long, it is asked to leave (GOAWAY). */
+export const FIRST_STREAM_LIMIT: Millis = 60_000;
+/** The same for a tunnel that has had streams: twice as long as our own pool and ztunnel's keep an unused one. */
+export const UNUSED_LIMIT: Millis = 10 * 60_000;
 
 export class InboundListener implements InboundObserver, Disposable {
   readonly #options: InboundOptions;
   readonly #listener: Listener;
   readonly #handshaking = new Set<InboundTunnel>();
   readonly #sources = new SourceLimit(HANDSHAKES_OF_A_SOURCE);
+  readonly #rates: SourceRate;
+  readonly #peers: PeerLimits;
   readonly #established = new Set<InboundTunnel>();
+  #nextLook: Disposable | undefined;
 
   /** Binds at once. Throws ProxyError `bind-failed`. */
   constructor(options: InboundOptions) {
     this.#options = options;
+    this.#peers = options.peers ?? new PeerLimits();
+    this.#rates = new SourceRate({ clock: options.clock, ...HANDSHAKE_RATE });
     this.#listener = listenOnFirst(options.network.inboundHosts, {
       port: options.network.ports.hbone,
       what: "tunnels of other pods",
       allowHalfOpen: false,
       upgraded: true,
+      direction: "inbound",
+      accessLog: options.accessLog,
       accept: (socket) => this.#accept(socket),
     });
   }
@@ -76,9 +92,10 @@ export class InboundListener implements InboundObserver, Disposable {
   }
 
   #accept(socket: OwnedSocket): void {
-    const tunnel = new InboundTunnel(this.#options, socket, this);
+    const tunnel = new InboundTunnel(this.#options, this.#peers, socket, this);
+    if (!this.#rates.take(tunnel.peerAddress)) return tunnel.refuse("too many handshakes of this source");
     if (this.#handshaking.size >= HANDSHAKES_AT_ONCE || !this.#sources.take(tunnel.peerAddress)) {
-      return tunnel.refuse();
+      return tunnel.refuse("too many handshakes at once");
     }
     this.#handshaking.add(tunnel);
     tunnel.start(socket);
@@ -87,11 +104,23 @@ export class InboundListener implements InboundObserver, Disposable {
   onEstablished(tunnel: InboundTunnel): void {
     this.#proved(tunnel);
     this.#established.add(tunnel);
+    this.#watch();
   }
 
   onOver(tunnel: InboundTunnel): void {
     this.#proved(tunnel);
     this.#established.delete(tunnel);
+    if (this.#established.size > 0) return;
+    this.#nextLook?.[Symbol.dispose]();
+    this.#nextLook = undefined;
+  }
+
+  #watch(): void {
+    this.#nextLook ??= this.#options.clock.after(LOOK_EVERY, () => {
+      this.#nextLook = undefined;
+      for (const tunnel of [...this.#established]) tunnel.look();
+      if (this.#established.size > 0) this.#watch();
+    });
   }
 
   /** It holds no place of its source any more. */
@@ -109,6 +138,7 @@ interface InboundObserver {
 
 class InboundTunnel implements SocketOwner, ConnectionHandler {
   readonly #options: InboundOptions;
+  readonly #peers: PeerLimits;
   readonly #observer: InboundObserver;
   readonly #source: Endpoint | undefined;
   /** The address that the peer dialled: the only one that its streams may name. */
@@ -118,11 +148,18 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   #socket: OwnedSocket;
   #deadline: Disposable | undefined;
   #connection: Http2Connection | undefined;
+  #life: LifeSigns | undefined;
   #peer: SpiffeId | undefined;
+  #place: TunnelPlace | undefined;
+  /** A stream came: ever, and since the last look. */
+  #everUsed = false;
+  #used = false;
+  #unusedFor: Millis = 0;
   #over = false;
 
-  constructor(options: InboundOptions, socket: OwnedSocket, observer: InboundObserver) {
+  constructor(options: InboundOptions, peers: PeerLimits, socket: OwnedSocket, observer: InboundObserver) {
     this.#options = options;
+    this.#peers = peers;
     this.#observer = observer;
     this.#socket = socket;
     this.peerAddress = socket.remoteAddress;
@@ -131,8 +168,8 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     this.#localIp = parseIp(socket.localAddress);
   }
 
-  refuse(): void {
-    this.#fail("failed-overload", "too many handshakes at once");
+  refuse(detail: string): void {
+    this.#fail("failed-overload", detail);
   }
 
   start(socket: OwnedSocket): void {
@@ -162,6 +199,18 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     this.#connection?.goAway();
   }
 
+  /** Every `LOOK_EVERY`: cuts a tunnel whose peer is gone, and asks one that nobody uses to leave. */
+  look(): void {
+    if (this.#life?.look() === false) return this.destroy();
+    if (this.#used || this.#connection === undefined || this.#connection.openStreams > 0) {
+      this.#used = false;
+      this.#unusedFor = 0;
+      return;
+    }
+    this.#unusedFor += LOOK_EVERY;
+    if (this.#unusedFor >= (this.#everUsed ? UNUSED_LIMIT : FIRST_STREAM_LIMIT)) this.drain();
+  }
+
   destroy(): void {
     this.#end();
     this.#connection?.destroy();
@@ -179,15 +228,20 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
     // A peer that proves itself and then says nothing must not keep the socket either.
     this.#expect("no HTTP/2 within 10 s");
     this.#peer = verdict.peer;
-    this.#observer.onEstablished(this);
     this.#options.metrics.inbound.handshakes++;
+    this.#place = this.#peers.admit(verdict.peer, this.peerAddress);
+    if (this.#place === undefined) {
+      return this.#fail("failed-overload", `this peer has ${this.#peers.numbers.tunnels} tunnels`, verdict.peer);
+    }
+    this.#observer.onEstablished(this);
     this.#connection = new Http2Socket(this.#socket, {
       role: "server",
       clock: this.#options.clock,
       handler: this,
-      settings: { maxConcurrentStreams: MAX_STREAMS },
+      settings: this.#place.settings,
       onClosed: () => this.#end(),
     }).connection;
+    this.#life = new LifeSigns(this.#connection);
   }
 
   // Of the socket before there is HTTP/2 on it.
@@ -211,7 +265,9 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
 
   onStream(stream: Http2Stream, headers: HeaderList, _endStream: boolean): StreamHandler | undefined {
     const { network, clock, metrics, accessLog, authorize } = this.#options;
-    if (this.#peer === undefined) return undefined;
+    if (this.#peer === undefined || this.#place === undefined) return undefined;
+    this.#everUsed = true;
+    this.#used = true;
     const context = {
       network,
       clock,
@@ -219,6 +275,7 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
       accessLog,
       authorize,
       peer: this.#peer,
+      place: this.#place,
       source: this.#source,
       localIp: this.#localIp,
     };
@@ -227,6 +284,10 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
 
   onClose(error: Http2Error | undefined): void {
     reportDefectOf(error);
+    if (error !== undefined && error.cause === undefined) {
+      const reason = error.errorCode === ERROR_CODES.ENHANCE_YOUR_CALM ? "failed-overload" : "failed-handshake";
+      this.#refused(reason, `the tunnel was cut: ${error.message}`, this.#peer);
+    }
     this.#end();
   }
 
@@ -241,8 +302,14 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
   /** There is no tunnel and will be none. */
   #fail(reason: Reason, detail: string, peer?: SpiffeId): void {
     if (this.#over) return;
-    const { metrics, accessLog, network } = this.#options;
-    if (this.#peer === undefined) metrics.inbound.handshakesFailed++;
+    if (this.#peer === undefined) this.#options.metrics.inbound.handshakesFailed++;
+    this.#refused(reason, detail, peer);
+    this.#end();
+    this.#socket.terminate();
+  }
+
+  #refused(reason: Reason, detail: string, peer: SpiffeId | undefined): void {
+    const { accessLog, network } = this.#options;
     accessLog.refuse({
       direction: "inbound",
       reason,
@@ -251,14 +318,13 @@ class InboundTunnel implements SocketOwner, ConnectionHandler {
       peer,
       detail,
     });
-    this.#end();
-    this.#socket.terminate();
   }
 
   #end(): void {
     if (this.#over) return;
     this.#over = true;
     this.#deadline?.[Symbol.dispose]();
+    this.#place?.give();
     this.#observer.onOver(this);
   }
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { connect } from "node:net";
 import { ProxyError } from "./errors.ts";
-import { type Listener, listen, listenOnAll, listenOnFirst } from "./listen.ts";
+import { type Listener, type ListenOptions, listen, listenOnAll, listenOnFirst } from "./listen.ts";
 import { abort, type OwnedSocket } from "./socket.ts";
 
 /** TEST-NET-1 and its like in IPv6: no machine has these addresses. */
@@ -18,10 +18,12 @@ afterEach(() => {
   for (const listener of listeners) listener.stop(true);
 });
 
-const options = {
+const options: Omit<ListenOptions, "host"> = {
   port: 0,
   what: "a test",
   allowHalfOpen: true,
+  direction: "inbound",
+  accessLog: { refuse: () => undefined },
   accept: (socket: OwnedSocket) => {
     accepted.push(socket.remoteAddress);
     abort(socket);

@@ -1,8 +1,19 @@
 /** Binding the proxy's listeners, with an error that says who is in the way. */
+import { socketDescriptor } from "../capture/index.ts";
 import { isIpv6, parseIp } from "../mesh/index.ts";
+import type { AccessLog } from "./access-log.ts";
+import { isLastDescriptor, NO_DESCRIPTORS } from "./descriptors.ts";
 import { errorText } from "./dial.ts";
 import { ProxyError } from "./errors.ts";
-import { OWNER_HANDLERS, type OwnedSocket, type SocketOwner, tuneListener, UPGRADED_HANDLERS } from "./socket.ts";
+import type { Direction } from "./metrics.ts";
+import {
+  abort,
+  OWNER_HANDLERS,
+  type OwnedSocket,
+  type SocketOwner,
+  tuneListener,
+  UPGRADED_HANDLERS,
+} from "./socket.ts";
 
 export interface ListenOptions {
   readonly host: string;
@@ -14,6 +25,9 @@ export interface ListenOptions {
   readonly upgraded?: true;
   /** Sets the socket's owner before it returns. */
   readonly accept: (socket: OwnedSocket) => void;
+  /** Where it is told of connections that are refused before `accept`: no file descriptor is left for them. */
+  readonly direction: Direction;
+  readonly accessLog: Pick<AccessLog, "refuse">;
 }
 
 export type Listener = Bun.TCPSocketListener<SocketOwner>;
@@ -29,13 +43,25 @@ export function listen(options: ListenOptions): Listener {
       port: options.port,
       allowHalfOpen: options.allowHalfOpen,
       data: NOBODY,
-      socket: { ...(options.upgraded === true ? UPGRADED_HANDLERS : OWNER_HANDLERS), open: options.accept },
+      socket: {
+        ...(options.upgraded === true ? UPGRADED_HANDLERS : OWNER_HANDLERS),
+        open: (socket) =>
+          isLastDescriptor(socketDescriptor(socket)) ? refuse(options, socket) : options.accept(socket),
+      },
     });
     tuneListener(listener);
     return listener;
   } catch (error) {
     throw bindFailed(options, error);
   }
+}
+
+function refuse(options: ListenOptions, socket: OwnedSocket): void {
+  const ip = parseIp(socket.remoteAddress);
+  const source = ip === undefined ? undefined : { ip, port: socket.remotePort };
+  const { direction, accessLog } = options;
+  accessLog.refuse({ direction, reason: "failed-overload", source, detail: NO_DESCRIPTORS });
+  abort(socket);
 }
 
 /** On every host; a host whose address family is not there is left out, unless `needsIpv6` says that it has to be. */

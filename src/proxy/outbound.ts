@@ -13,6 +13,7 @@ import {
 import { ERROR_CODES, type HeaderList, type Http2Connection } from "../tunnel/index.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { Load } from "./address-book.ts";
+import { descriptorsAreShort, NO_DESCRIPTORS } from "./descriptors.ts";
 import { CONNECT_TIMEOUT, Dial, type DialObserver, errorText } from "./dial.ts";
 import { EarlyBytes } from "./early-bytes.ts";
 import { headerValue } from "./grpc-status.ts";
@@ -56,6 +57,8 @@ export class OutboundListener implements Disposable {
         port: network.ports.outbound,
         what: "outbound capture",
         allowHalfOpen: true,
+        direction: "outbound",
+        accessLog: options.accessLog,
         accept: (socket) => this.#accept(socket),
       },
       network.ips.some((ip) => ip.includes(":")),
@@ -195,6 +198,7 @@ class OutboundConnection implements StreamWaiter, RelayObserver, DialObserver {
   // In plaintext.
 
   #pass(ip: Ip, port: number): void {
+    if (descriptorsAreShort()) return this.#refuse("failed-overload", NO_DESCRIPTORS);
     this.#splice = new Splice(this.#options.metrics.outbound, () => {
       this.#record("failed-connect", "the client closed first");
       this.#finish();

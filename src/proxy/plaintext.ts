@@ -1,6 +1,7 @@
 /** The listener on 15006: plaintext that arrived for the pod and was redirected. The mode decides. */
 import { type Clock, type Mode, parseIp, type Reason } from "../mesh/index.ts";
 import type { AccessLog } from "./access-log.ts";
+import { descriptorsAreShort, NO_DESCRIPTORS } from "./descriptors.ts";
 import { Dial, type DialObserver } from "./dial.ts";
 import { EarlyBytes } from "./early-bytes.ts";
 import { isOwnPort, type PodNetwork } from "./guard.ts";
@@ -31,6 +32,8 @@ export class PlaintextListener implements Disposable {
       port: options.network.ports.inboundPlaintext,
       what: "inbound plaintext",
       allowHalfOpen: true,
+      direction: "inbound",
+      accessLog: options.accessLog,
       accept: (socket) => this.#accept(socket),
     });
   }
@@ -88,6 +91,7 @@ class PlaintextConnection implements DialObserver {
     if (mode() === "strict") return this.#refuse("refused-strict");
     // A neighbour that routes packets for others to this pod must not find a relay in it.
     if (!network.ips.includes(destination.ip)) return this.#refuse("failed-connect", "not an address of this pod");
+    if (descriptorsAreShort()) return this.#refuse("failed-overload", NO_DESCRIPTORS);
     this.#splice.app.opened(this.#socket);
     this.#early.handOver(this.#splice.app);
     this.#dial = new Dial(clock, destination.ip, destination.port, this);

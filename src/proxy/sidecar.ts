@@ -9,7 +9,7 @@ import { Discovery } from "./discovery.ts";
 import { EdgeTable } from "./edges.ts";
 import { GrpcClient } from "./grpc-client.ts";
 import type { PodNetwork } from "./guard.ts";
-import { serveHttp } from "./http.ts";
+import { HttpListener } from "./http.ts";
 import { IdentityFiles } from "./identity-files.ts";
 import { InboundListener } from "./inbound.ts";
 import { type MetricSources, Metrics, renderMetrics } from "./metrics.ts";
@@ -49,7 +49,7 @@ export class Sidecar {
   readonly #pool: TunnelPool;
   readonly #accessLog: AccessLog;
   readonly #prober: AppProber;
-  readonly #servers: Bun.Server<undefined>[] = [];
+  readonly #servers: HttpListener[] = [];
   readonly #synced = Promise.withResolvers<void>();
   #outbound: OutboundListener | undefined;
   #inbound: InboundListener | undefined;
@@ -165,12 +165,13 @@ export class Sidecar {
     this.#discovery[Symbol.dispose]();
     this.#certificates[Symbol.dispose]();
     this.#grpc[Symbol.dispose]();
-    await Promise.all(this.#servers.map((server) => server.stop(true)));
+    await Promise.all(this.#servers.map((server) => server.stop()));
     logger.log("info", "stopped");
   }
 
   #serve(): void {
     const { inboundHosts, ports } = this.#network;
+    const { clock } = this.#deps;
     const sources: MetricSources = {
       certificateExpiry: () => this.#certificates.certificate?.notAfter,
       bundleSequence: () => this.#trust.live?.sequence,
@@ -181,7 +182,8 @@ export class Sidecar {
       inboundTunnels: () => this.#inbound?.size ?? 0,
     };
     this.#servers.push(
-      serveHttp({
+      new HttpListener({
+        clock,
         hosts: inboundHosts,
         port: ports.metrics,
         what: "metrics",
@@ -194,7 +196,8 @@ export class Sidecar {
       }),
     );
     this.#servers.push(
-      serveHttp({
+      new HttpListener({
+        clock,
         hosts: inboundHosts,
         port: ports.readiness,
         what: "readiness",

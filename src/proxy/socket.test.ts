@@ -34,6 +34,8 @@ test("an owner that throws loses its own connection, by a reset, and the defect 
     port: 0,
     what: "a test",
     allowHalfOpen: true,
+    direction: "inbound",
+    accessLog: { refuse: () => undefined },
     accept: (socket: OwnedSocket) => {
       socket.data = owner;
     },
@@ -54,6 +56,8 @@ test("whoever throws while a connection is accepted loses only that one", async 
     port: 0,
     what: "a test",
     allowHalfOpen: true,
+    direction: "inbound",
+    accessLog: { refuse: () => undefined },
     upgraded: true,
     accept: (socket: OwnedSocket) => {
       count++;

@@ -2,10 +2,10 @@
  * What each frame of the peer means where it comes: stream states, flow control, messages, limits (RFC 9113 §5, §6, §8).
  * Hot path: nothing is allocated per DATA frame but the view that `onData` gets; guarded by `connection.bench.ts`.
  */
-import { BUDGETS, type BudgetKind } from "./budgets.ts";
+import { BUDGETS, type BudgetKind, BYTES_PER_UPDATE, LATE_FRAMES_PER_STREAM, UPDATES_PER_STREAM } from "./budgets.ts";
 import type { ConnectionState } from "./connection-state.ts";
 import { ERROR_CODES, Http2Error } from "./errors.ts";
-import { LARGEST_WINDOW } from "./frame.ts";
+import { DEFAULT_WINDOW, LARGEST_WINDOW } from "./frame.ts";
 import type { HeaderList } from "./handlers.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
 import type { InboundSink } from "./inbound.ts";
@@ -20,6 +20,13 @@ export class FrameRules implements InboundSink {
   #dataStream: Stream | undefined = undefined;
   #ready = false;
   #settingsAcked = false;
+  /** Bytes that the peer ever let the connection send. */
+  #allowed = DEFAULT_WINDOW;
+  /** Bytes that we sent, and streams that began, for which WINDOW_UPDATEs were earned already. */
+  #bytesCounted = 0;
+  #streamsCounted = 0;
+  /** Streams that began for which late frames were earned already. */
+  #lateCounted = 0;
 
   constructor(state: ConnectionState, host: StreamHost) {
     this.#state = state;
@@ -36,7 +43,7 @@ export class FrameRules implements InboundSink {
     const stream = state.streams.get(streamId);
     if (stream === undefined) {
       state.credit(length);
-      this.#lateFrame(streamId, "DATA");
+      this.#lateFrame(streamId, "DATA", length === padding);
       return;
     }
     // The frame counts as received before it is judged: a refused stream gives the bytes back when it closes.
@@ -65,7 +72,7 @@ export class FrameRules implements InboundSink {
     const stream = this.#state.streams.get(streamId);
     if (stream === undefined) {
       if (this.#state.streams.usePeerId(streamId)) this.#request(streamId, headers, tooLarge, endStream);
-      else this.#lateFrame(streamId, "HEADERS");
+      else this.#lateFrame(streamId, "HEADERS", true);
     } else if (stream.remoteEnded) {
       this.streamError(streamId, ERROR_CODES.STREAM_CLOSED, "HEADERS after the end of the stream (RFC 9113 §5.1)");
     } else if (tooLarge) {
@@ -81,6 +88,7 @@ export class FrameRules implements InboundSink {
     const stream = this.#state.streams.get(streamId);
     if (stream === undefined) {
       this.#requireUsed(streamId, "RST_STREAM");
+      this.#spendLate();
       return;
     }
     if (this.#state.role === "server" && !stream.answered) this.#spend("reset-received");
@@ -120,11 +128,12 @@ export class FrameRules implements InboundSink {
   }
 
   pingAnswered(high: number, low: number): void {
-    this.#state.pings.answered(high, low);
+    if (!this.#state.pings.answered(high, low)) this.#spend("ping");
   }
 
   peerLeaves(lastStreamId: number, code: number): void {
     const state = this.#state;
+    this.#spend("goaway");
     state.departure.peerLeaves(lastStreamId);
     if (state.role === "client") {
       for (const stream of state.streams.all()) {
@@ -139,7 +148,9 @@ export class FrameRules implements InboundSink {
 
   windowUpdate(streamId: number, increment: number): void {
     const state = this.#state;
+    this.#spend("window-update", this.#earnedUpdates());
     if (streamId === 0) {
+      this.#allowed += increment;
       if (increment === 0) throw connectionError("PROTOCOL_ERROR", "WINDOW_UPDATE of 0 (RFC 9113 §6.9)");
       if (state.out.openWindow(increment)) return;
       throw connectionError("FLOW_CONTROL_ERROR", "the window of the connection passes 2^31-1 (RFC 9113 §6.9.1)");
@@ -205,7 +216,10 @@ export class FrameRules implements InboundSink {
   /** HEADERS opened a stream. */
   #request(streamId: number, headers: HeaderList, tooLarge: boolean, endStream: boolean): void {
     const state = this.#state;
-    if (state.departure.ignores(streamId)) return;
+    if (state.departure.ignores(streamId)) {
+      this.#spend("ignored");
+      return;
+    }
     if (state.streams.size >= state.local.maxConcurrentStreams) {
       this.#refuse(streamId);
       return;
@@ -239,7 +253,7 @@ export class FrameRules implements InboundSink {
 
   /** Beyond MAX_CONCURRENT_STREAMS. Before it has acknowledged them the peer cannot know our limits. */
   #refuse(streamId: number): void {
-    if (this.#settingsAcked) this.#spend("reset-provoked");
+    this.#spend(this.#settingsAcked ? "reset-provoked" : "ignored");
     this.#state.out.writer.rstStream(streamId, ERROR_CODES.REFUSED_STREAM);
     this.#state.out.schedule();
     this.#state.streams.refuse(streamId);
@@ -308,10 +322,11 @@ export class FrameRules implements InboundSink {
     stream.handler.onEnd(stream);
   }
 
-  /** DATA or HEADERS for a stream that is not open (RFC 9113 §5.1). */
-  #lateFrame(streamId: number, frame: string): void {
+  /** DATA or HEADERS for a stream that is not open (RFC 9113 §5.1). `empty`: no flow control bounds it. */
+  #lateFrame(streamId: number, frame: "DATA" | "HEADERS", empty: boolean): void {
     const state = this.#state;
     this.#requireUsed(streamId, frame);
+    if (empty) this.#spendLate();
     if (state.departure.ignores(streamId)) return;
     switch (state.streams.closingOf(streamId)) {
       case "reset-by-us":
@@ -350,8 +365,25 @@ export class FrameRules implements InboundSink {
     }
   }
 
-  #spend(kind: BudgetKind): void {
-    if (this.#state.budgets.spend(kind)) return;
+  /** WINDOW_UPDATEs that what we sent and the streams that began since the last one allow the peer. */
+  #earnedUpdates(): number {
+    const { streams, out } = this.#state;
+    const forBytes = Math.floor((this.#allowed - out.window - this.#bytesCounted) / BYTES_PER_UPDATE);
+    this.#bytesCounted += forBytes * BYTES_PER_UPDATE;
+    const forStreams = (streams.begun - this.#streamsCounted) * UPDATES_PER_STREAM;
+    this.#streamsCounted = streams.begun;
+    return forBytes + forStreams;
+  }
+
+  #spendLate(): void {
+    const { begun } = this.#state.streams;
+    const earned = (begun - this.#lateCounted) * LATE_FRAMES_PER_STREAM;
+    this.#lateCounted = begun;
+    this.#spend("late", earned);
+  }
+
+  #spend(kind: BudgetKind, earned = 0): void {
+    if (this.#state.budgets.spend(kind, earned)) return;
     throw connectionError("ENHANCE_YOUR_CALM", `too much of ${kind} (${BUDGETS[kind].lesson})`);
   }
 }

@@ -1,6 +1,6 @@
 /** What a peer cannot make us do: keep without bound, work without bound, answer without bound. */
 import { describe, expect, test } from "bun:test";
-import { frame, frames, Http2Peer } from "../testkit/http2-peer.ts";
+import { frame, frames, Http2Peer, PREFACE } from "../testkit/http2-peer.ts";
 import { BUDGETS, type BudgetKind, ERROR_CODES, encodeHeaders, type HeaderList } from "./index.ts";
 
 const CONNECT: HeaderList = [
@@ -115,14 +115,22 @@ describe("streams at a time", () => {
     expect(peer.log.streams.map((stream) => stream.id)).toEqual([1, 3, 7]);
   });
 
-  test("before the peer knows our limit cost it nothing, afterwards its budget (RFC 9113 §6.5.3)", async () => {
-    const flood = Array.from({ length: 150 }, (_, i) => frames.headers(2 * i + 1, CONNECT));
-    const early = new Http2Peer("server", { maxConcurrentStreams: 1 });
-    await early.send(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frames.settings(), ...flood);
-    expect(early.connection.closed).toBe(false);
+  const flood = (count: number) => Array.from({ length: count }, (_, i) => frames.headers(2 * i + 1, CONNECT));
+  const early = async (count: number) => {
+    const peer = new Http2Peer("server", { maxConcurrentStreams: 1 });
+    await peer.send(Buffer.from(PREFACE), frames.settings(), ...flood(count));
+    return peer;
+  };
+
+  test("before the peer knows our limit cost it little, afterwards its budget (RFC 9113 §6.5.3)", async () => {
+    expect((await early(BUDGETS.ignored.burst)).connection.closed).toBe(false);
     const late = await Http2Peer.ready("server", { maxConcurrentStreams: 1 });
-    await late.send(...flood);
+    await late.send(...flood(150));
     expect(late.verdict()).toBe(E.ENHANCE_YOUR_CALM);
+  });
+
+  test("by a peer that never acknowledges our limit are not free for ever (RFC 9113 §6.5.3)", async () => {
+    expect((await early(BUDGETS.ignored.burst + 2)).verdict()).toBe(E.ENHANCE_YOUR_CALM);
   });
 });
 
@@ -135,7 +143,10 @@ describe("budgets", () => {
     ping: () => [frames.ping("12345678")],
     "empty-data": (i) => (i === 0 ? [frames.headers(1, CONNECT)] : [frames.data(1, "")]),
     ignored: () => [frame("PRIORITY", 0, 9, Buffer.alloc(5))],
+    late: (i) => [i === 0 ? frames.headers(1, CONNECT) : Buffer.alloc(0), frames.reset(1, 8)],
+    "window-update": () => [frames.windowUpdate(0, 1)],
     "zero-window-update": (i) => [frames.headers(2 * i + 1, CONNECT), frames.windowUpdate(2 * i + 1, 0)],
+    goaway: (i) => [i === 0 ? frames.headers(1, CONNECT) : Buffer.alloc(0), frames.goAway(0, 0)],
   };
 
   test.each(Object.keys(BUDGETS) as BudgetKind[])(
@@ -169,7 +180,91 @@ describe("budgets", () => {
     expect(peer.connection.closed).toBe(false);
   });
 
-  test("a peer that makes us talk and does not read is left after 1 MiB (CVE-2019-9517)", async () => {
+  test("WINDOW_UPDATEs are free as far as what we sent goes, and for each stream (CVE-2019-9511)", async () => {
+    const peer = await Http2Peer.ready("server");
+    peer.log.serve = (stream) => {
+      stream.respond([[":status", "200"]]);
+      stream.write(Buffer.alloc(16_384));
+      return peer.log;
+    };
+    // The peer that updates most often does so after 4 KiB of DATA, for the stream and for the connection.
+    for (let i = 0; i < 400; i++) {
+      const ofStream = [frames.headers(2 * i + 1, CONNECT), frames.windowUpdate(2 * i + 1, 1 << 20)];
+      for (let sent = 0; sent < 16_384; sent += 4096) {
+        ofStream.push(frames.windowUpdate(0, 4096), frames.windowUpdate(2 * i + 1, 4096));
+      }
+      peer.connection.receive(Buffer.concat([...ofStream, frames.reset(2 * i + 1, 8)]));
+    }
+    expect(peer.connection.closed).toBe(false);
+    // And what was not used then is not saved up beyond the burst.
+    for (let i = 0; i <= BUDGETS["window-update"].burst + 40; i++) peer.connection.receive(frames.windowUpdate(0, 1));
+    expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
+  });
+
+  test("DATA in one-byte pieces, as the peer's window lets it, is bounded (CVE-2019-9511)", async () => {
+    const peer = await Http2Peer.ready("server", {}, [4, 0]);
+    peer.log.serve = (stream) => {
+      stream.respond([[":status", "200"]]);
+      stream.write(Buffer.alloc(1));
+      return peer.log;
+    };
+    peer.log.writable = (stream) => void stream.write(Buffer.alloc(10));
+    await peer.send(frames.headers(1, CONNECT));
+    let updates = 0;
+    for (; updates < 5000 && !peer.connection.closed; updates++) {
+      peer.connection.receive(frames.windowUpdate(1, 1));
+      // So that the byte is sent.
+      if (updates < 100) await peer.turn();
+    }
+    expect(updates).toBeLessThan(BUDGETS["window-update"].burst + 50);
+    expect(peer.log.closeError?.message).toContain("CVE-2019-9511");
+  });
+
+  test("frames for streams that are over are free as far as they can have crossed ours", async () => {
+    const peer = await Http2Peer.ready("server");
+    peer.log.serve = (stream) => {
+      stream.respond([[":status", "503"]], true);
+      return undefined;
+    };
+    for (let i = 0; i < 1000; i++) {
+      const id = 2 * i + 1;
+      peer.connection.receive(
+        Buffer.concat([frames.headers(id, CONNECT), frames.data(id, "", true), frames.reset(id, 8)]),
+      );
+    }
+    expect(peer.connection.closed).toBe(false);
+  });
+
+  test("empty DATA and HEADERS for a stream that we reset are bounded, though each is ignored", async () => {
+    for (const late of [frames.data(1, "", true), frames.headers(1, CONNECT)]) {
+      const peer = await Http2Peer.ready("server");
+      peer.log.serve = (stream) => void stream.reset(E.REFUSED_STREAM);
+      await peer.send(frames.headers(1, CONNECT));
+      for (let i = 0; i <= BUDGETS.late.burst + 2; i++) peer.connection.receive(late);
+      expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
+    }
+  });
+
+  test("streams that are opened after our last word are ignored, and bounded", async () => {
+    const peer = await Http2Peer.ready("server");
+    await peer.send(frames.headers(1, CONNECT));
+    peer.connection.goAway();
+    await peer.turn();
+    peer.clock.advance(1000);
+    for (let i = 1; i <= BUDGETS.ignored.burst + 2; i++) peer.connection.receive(frames.headers(2 * i + 1, CONNECT));
+    expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
+  });
+
+  test("answers to PINGs that we did not send are bounded", async () => {
+    const peer = await Http2Peer.ready("server");
+    for (let i = 0; i <= BUDGETS.ping.burst; i++) peer.connection.receive(frames.ping("12345678", true));
+    expect(peer.verdict()).toBe(E.ENHANCE_YOUR_CALM);
+  });
+
+  test.each([
+    ["in many turns", (peer: Http2Peer, bytes: Buffer) => peer.send(bytes)],
+    ["in one turn", async (peer: Http2Peer, bytes: Buffer) => peer.connection.receive(bytes)],
+  ])("a peer that makes us talk and does not read is left after 1 MiB, %s (CVE-2019-9517)", async (_name, deliver) => {
     const peer = await Http2Peer.ready("server");
     peer.log.serve = (stream) => {
       stream.respond(
@@ -183,7 +278,8 @@ describe("budgets", () => {
     };
     peer.room = 0;
     let sent = 0;
-    for (; sent < 2000 && !peer.connection.closed; sent++) await peer.send(frames.headers(2 * sent + 1, CONNECT, true));
+    for (; sent < 2000 && !peer.connection.closed; sent++)
+      await deliver(peer, frames.headers(2 * sent + 1, CONNECT, true));
     expect(sent).toBeGreaterThan(200);
     expect(sent).toBeLessThan(1000);
     expect(peer.log.closeError?.code).toBe("enhance-your-calm");

@@ -20,11 +20,12 @@ export class Pings {
     this.#writer.ping(MARK, number, false);
   }
 
-  /** An answer came. One that we never asked for is nothing to us. */
-  answered(high: number, low: number): void {
-    if (high !== MARK) return;
-    const onAck = this.#waiting.get(low);
+  /** An answer came; false when it is to none of our questions. */
+  answered(high: number, low: number): boolean {
+    const onAck = high === MARK ? this.#waiting.get(low) : undefined;
+    if (onAck === undefined) return false;
     this.#waiting.delete(low);
-    onAck?.();
+    onAck();
+    return true;
   }
 }

@@ -69,6 +69,8 @@ export class Session implements StreamHost {
       this.#broke(error);
     }
     this.#watchBlock();
+    // Many chunks may come in one turn: what they make us say must not pile up until its end.
+    if (this.state.out.overflowing) this.#turn();
   }
 
   transportWritable(): void {

@@ -9,6 +9,7 @@ export class StreamRegistry {
   readonly #closed = new ClosedStreams();
   #nextLocal: number;
   #lastPeer = 0;
+  #begun = 0;
 
   constructor(role: "client" | "server") {
     this.#role = role;
@@ -18,6 +19,11 @@ export class StreamRegistry {
   /** Streams that are open or half-closed; only clients open them, because push is off. */
   get size(): number {
     return this.#open.size;
+  }
+
+  /** Streams that either end began so far, refused ones included. */
+  get begun(): number {
+    return this.#begun;
   }
 
   /** The largest id that the peer used; 0 for none. */
@@ -42,6 +48,7 @@ export class StreamRegistry {
   nextLocalId(): number {
     const id = this.#nextLocal;
     this.#nextLocal += 2;
+    this.#begun++;
     return id;
   }
 
@@ -49,6 +56,7 @@ export class StreamRegistry {
   usePeerId(id: number): boolean {
     if (this.#role !== "server" || id % 2 !== 1 || id <= this.#lastPeer) return false;
     this.#lastPeer = id;
+    this.#begun++;
     return true;
   }
 
